@@ -31,6 +31,7 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
 from tests.support.databases import PASSWORD, Databases
 
+from leadhook.install.files import read_migrations
 from leadhook.local import pgnet
 from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
 from leadhook.local.database import Database, RolePasswords, create_roles, fill_database
@@ -308,11 +309,9 @@ def serving_supabase(database: Database, directory: Path) -> Iterator[Supabase]:
 
 def migrate(database: Database) -> None:
     """Apply the versioned migrations in order, then the functions."""
-    for file in [*sorted((ROOT / "migrations").glob("*.sql")), *sorted((ROOT / "migrations/functions").glob("*.sql"))]:
-        text = file.read_text()
-        autocommit = "-- leadhook: no transaction" in text.splitlines()
-        with database.connect(autocommit=autocommit) as connection:
-            execute(connection, text, file.name)
+    for migration in read_migrations():
+        with database.connect(autocommit=not migration.in_transaction) as connection:
+            execute(connection, migration.sql, migration.name)
 
 
 def wire(database: Database) -> None:

@@ -26,8 +26,6 @@ begin
 end
 $$;
 comment on function leadhook.book_costs(jsonb, timestamptz) is 'Adds costs [{user_id, cost_usd, wasted}] to the day.';
-revoke all on function leadhook.book_costs(jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.book_costs(jsonb, timestamptz) to service_role;
 
 create or replace function leadhook.merge_costs(p_now timestamptz)
 returns void
@@ -55,8 +53,6 @@ begin
 end
 $$;
 comment on function leadhook.merge_costs(timestamptz) is 'Makes the rows of each user one, of today and yesterday. Under the outbox lock.';
-revoke all on function leadhook.merge_costs(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.merge_costs(timestamptz) to service_role;
 
 create or replace function leadhook.budgets_left(p_now timestamptz, p_user_ids uuid[] default null)
 returns table (id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric, reserved_usd numeric)
@@ -103,8 +99,6 @@ $$;
 comment on function leadhook.budgets_left(timestamptz, uuid[]) is
   'The budget of all users together (user_id null) and those of these users (null: of each), with what is left today: neither spent nor reserved by leased '
   'leads. Infinity: the budget was cleared, and leads that it turned away are still to be woken.';
-revoke all on function leadhook.budgets_left(timestamptz, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.budgets_left(timestamptz, uuid[]) to service_role;
 
 create or replace function leadhook.budgets_to_look_at(p_now timestamptz)
 returns uuid[]
@@ -125,8 +119,6 @@ end
 $$;
 comment on function leadhook.budgets_to_look_at(timestamptz) is
   'The users whose budget holds something back and may not do so any more: the day or the budget changed, or money may have come back.';
-revoke all on function leadhook.budgets_to_look_at(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.budgets_to_look_at(timestamptz) to service_role;
 
 create or replace function leadhook.find_blocked(p_now timestamptz, out everything text, out budget_spent boolean, out payable bigint[])
 language plpgsql
@@ -155,8 +147,6 @@ $$;
 comment on function leadhook.find_blocked(timestamptz) is
   'What a claim may not hand out besides groups that are shut: everything (why: paused or spent; null: not everything). budget_spent: some of it only until '
   'the next day in UTC. payable: budgets that have enough now for a lead that they held back.';
-revoke all on function leadhook.find_blocked(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.find_blocked(timestamptz) to service_role;
 
 create or replace function leadhook.mark_spent_budgets(p_now timestamptz, p_user_ids uuid[])
 returns boolean
@@ -179,8 +169,6 @@ end
 $$;
 comment on function leadhook.mark_spent_budgets(timestamptz, uuid[]) is
   'Marks the budgets of these users (null: all) that have nothing left; true: of some that was not known. Under the claim lock.';
-revoke all on function leadhook.mark_spent_budgets(timestamptz, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.mark_spent_budgets(timestamptz, uuid[]) to service_role;
 
 create or replace function leadhook.settle_budgets(p_now timestamptz)
 returns void
@@ -212,8 +200,6 @@ end
 $$;
 comment on function leadhook.settle_budgets(timestamptz) is
   'Opens the groups of users whose budget is not spent any more, and looks no more at budgets that can''t change today. Under both locks of a claim.';
-revoke all on function leadhook.settle_budgets(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.settle_budgets(timestamptz) to service_role;
 
 create or replace function leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamptz)
 returns void
@@ -236,8 +222,6 @@ end
 $$;
 comment on function leadhook.turn_away(uuid, text[], bigint[], numeric[], timestamptz) is
   'Gives back leads of this claim that a budget can''t pay: they are due with the next day.';
-revoke all on function leadhook.turn_away(uuid, text[], bigint[], numeric[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.turn_away(uuid, text[], bigint[], numeric[], timestamptz) to service_role;
 
 -- As many as the budget pays for together, the cheapest first; at most 50, and the next claim goes on.
 create or replace function leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamptz)
@@ -277,8 +261,6 @@ end
 $$;
 comment on function leadhook.wake_turned_away(bigint[], timestamptz) is
   'Makes leads due that these budgets turned away and can pay now: money came back, the day or the budget changed.';
-revoke all on function leadhook.wake_turned_away(bigint[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.wake_turned_away(bigint[], timestamptz) to service_role;
 
 create or replace function leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text)
 returns void
@@ -294,8 +276,6 @@ begin
   perform leadhook.lock_claims();
 end
 $$;
-revoke all on function leadhook.check_admission_call(uuid, text, text) from public, anon, authenticated;
-grant execute on function leadhook.check_admission_call(uuid, text, text) to service_role;
 
 create or replace function leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text)
 returns void
@@ -313,8 +293,6 @@ begin
 end
 $$;
 comment on function leadhook.send_webhook_if_ready(text, uuid, text) is 'Webhooks when leads of this user and tag (null: any) wait.';
-revoke all on function leadhook.send_webhook_if_ready(text, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.send_webhook_if_ready(text, uuid, text) to service_role;
 
 create or replace function public.leadhook_pause(
   p_user_id uuid default null, p_tag text default null, p_actor text default null, p_reason text default null
@@ -340,8 +318,6 @@ $$;
 comment on function public.leadhook_pause(uuid, text, text, text) is
   'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leased leads are finished. already: '
   'it was paused before, and stays as it was.';
-revoke all on function public.leadhook_pause(uuid, text, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_pause(uuid, text, text, text) to service_role;
 
 create or replace function public.leadhook_resume(
   p_user_id uuid default null, p_tag text default null, p_actor text default null, p_reason text default null
@@ -378,8 +354,6 @@ $$;
 comment on function public.leadhook_resume(uuid, text, text, text) is
   'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and sends a webhook. '
   'pauses: the first 20, wider or narrower, that still hold back some of it.';
-revoke all on function public.leadhook_resume(uuid, text, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_resume(uuid, text, text, text) to service_role;
 
 create or replace function public.leadhook_set_budget(
   p_user_id uuid default null, p_daily_usd numeric default null, p_actor text default null, p_reason text default null
@@ -422,8 +396,6 @@ $$;
 comment on function public.leadhook_set_budget(uuid, numeric, text, text) is
   'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. '
   'Webhooks, as leads may have waited for it.';
-revoke all on function public.leadhook_set_budget(uuid, numeric, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_set_budget(uuid, numeric, text, text) to service_role;
 
 -- A parked state counts only for the row that it was said of: a changed row is a new chance.
 create or replace function leadhook.healthy_keys()
@@ -458,8 +430,6 @@ comment on function leadhook.healthy_keys() is
   'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or '
   'rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. '
   'answered_ms: age of the last success; null: not tried.';
-revoke all on function leadhook.healthy_keys() from public, anon, authenticated;
-grant execute on function leadhook.healthy_keys() to service_role;
 
 create or replace function leadhook.has_changes(p_now timestamptz)
 returns boolean
@@ -479,8 +449,6 @@ begin
   );
 end
 $$;
-revoke all on function leadhook.has_changes(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.has_changes(timestamptz) to service_role;
 
 create or replace function leadhook.next_due_ms(p_now timestamptz, p_blocked record default null)
 returns int
@@ -540,8 +508,6 @@ $$;
 comment on function leadhook.next_due_ms(timestamptz, record) is
   'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is '
   'not due; what waits for a budget is due with the next day in UTC. p_blocked: by find_blocked, where the caller has it.';
-revoke all on function leadhook.next_due_ms(timestamptz, record) from public, anon, authenticated;
-grant execute on function leadhook.next_due_ms(timestamptz, record) to service_role;
 
 create or replace function leadhook.waiting_work(p_now timestamptz)
 returns jsonb
@@ -598,8 +564,6 @@ comment on function leadhook.waiting_work(timestamptz) is
   'What waits and who works: oldest_ready_ms, how long the oldest ready lead of either priority has been due; unclaimed_ms, how long a claim could '
   'have taken something (a change, a lead neither paused nor over budget, or one whose lease ran out); working, whether a lead is leased; '
   'workers, the last 20 seen.';
-revoke all on function leadhook.waiting_work(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.waiting_work(timestamptz) to service_role;
 
 -- Two leads may report one key at once, in any order: the longer rest counts, as long as it is about the same row.
 create or replace function public.leadhook_park_keys(p_keys jsonb)
@@ -642,8 +606,6 @@ $$;
 comment on function public.leadhook_park_keys(jsonb) is
   'Lets keys [{fingerprint, reason, for_ms, rests, model}] rest for for_ms (their rests-th rest in a row; model: for calls of this model alone), or, '
   'where for_ms is null, until their row in gemini_api changes. Keys that have no row any more are ignored.';
-revoke all on function public.leadhook_park_keys(jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_park_keys(jsonb) to service_role;
 
 create or replace function public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text default null)
 returns jsonb
@@ -670,8 +632,6 @@ end
 $$;
 comment on function public.leadhook_unpark_key(text, text, text) is
   'Forgets that this key rests or is disabled, so that a call may try it, and sends a webhook. unparked false: it was not parked.';
-revoke all on function public.leadhook_unpark_key(text, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_unpark_key(text, text, text) to service_role;
 
 create or replace function leadhook.confirm_keys(p_fingerprints text[])
 returns void
@@ -706,8 +666,6 @@ end
 $$;
 comment on function leadhook.confirm_keys(text[]) is
   'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
-revoke all on function leadhook.confirm_keys(text[]) from public, anon, authenticated;
-grant execute on function leadhook.confirm_keys(text[]) to service_role;
 
 create or replace function leadhook.key_news(p_now timestamptz)
 returns json
@@ -735,8 +693,6 @@ $$;
 comment on function leadhook.key_news(timestamptz) is
   'The keys [{fingerprint, resting, answered_ms}] that were parked, or that a call succeeded with, in the last 30 s: a process renews its leases more '
   'often, so that it hears of each.';
-revoke all on function leadhook.key_news(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.key_news(timestamptz) to service_role;
 
 create or replace function leadhook.forget_rests_for_other_models(p_model text)
 returns void
@@ -746,8 +702,6 @@ as $$
   delete from leadhook.api_keys as k where k.model <> forget_rests_for_other_models.p_model
 $$;
 comment on function leadhook.forget_rests_for_other_models(text) is 'A quota holds for one model: a service that starts with another one tries the key again.';
-revoke all on function leadhook.forget_rests_for_other_models(text) from public, anon, authenticated;
-grant execute on function leadhook.forget_rests_for_other_models(text) to service_role;
 
 create or replace function public.leadhook_admission(p_most int default 1000)
 returns jsonb
@@ -795,5 +749,3 @@ $$;
 comment on function public.leadhook_admission(int) is
   'The first p_most pauses and budgets (null: all), those of all users first, with what is left of each budget, and what was spent today (UTC). '
   'needed_usd: the least that a waiting lead may cost, where the budget does not have it.';
-revoke all on function public.leadhook_admission(int) from public, anon, authenticated;
-grant execute on function public.leadhook_admission(int) to service_role;

@@ -25,8 +25,6 @@ end
 $$;
 comment on function leadhook.lock_jobs(text[]) is
   'Locks the jobs of these leads without waiting. Returns those that another transaction has: a save or a renewal.';
-revoke all on function leadhook.lock_jobs(text[]) from public, anon, authenticated;
-grant execute on function leadhook.lock_jobs(text[]) to service_role;
 
 -- What becomes of each lead, by its rows and by p_mode, which says why we look. Nothing that is leased is disturbed: that it changed is noted.
 --   change    its own rows changed: every transition
@@ -56,8 +54,6 @@ end
 $$;
 comment on function leadhook.is_news(xid8[], timestamptz, pg_snapshot, timestamptz) is
   'Whether the last lease of a job can''t have seen what one of these transactions changed.';
-revoke all on function leadhook.is_news(xid8[], timestamptz, pg_snapshot, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.is_news(xid8[], timestamptz, pg_snapshot, timestamptz) to service_role;
 
 create or replace function leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamptz[], p_mode text, p_xacts xid8[] default null)
 returns table (lead_id text, user_id uuid, tag text, changed_at timestamptz, replayable boolean, was text, becomes text)
@@ -130,8 +126,6 @@ $$;
 comment on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) is
   'What becomes of the job of each lead: a state (the same as before: only its user and tag change), changed (that is noted), erased, or null: '
   'nothing. A lead may stand in the list once for each transaction that changed it.';
-revoke all on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) from public, anon, authenticated;
-grant execute on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) to service_role;
 
 -- A lead with several rows in all_leads, and one that could not be checked.
 create or replace function leadhook.note_lead_groups(p_lead_ids text[])
@@ -160,8 +154,6 @@ begin
 end
 $$;
 comment on function leadhook.note_lead_groups(text[]) is 'Notes all groups of those of these leads that have others than their job''s, which changes between them, so that the prompts of each find them.';
-revoke all on function leadhook.note_lead_groups(text[]) from public, anon, authenticated;
-grant execute on function leadhook.note_lead_groups(text[]) to service_role;
 
 create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text, p_xacts xid8[] default null)
 returns text[]
@@ -247,8 +239,6 @@ end
 $$;
 comment on function leadhook.move_jobs(text[], timestamptz[], text, text, xid8[]) is
   'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
-revoke all on function leadhook.move_jobs(text[], timestamptz[], text, text, xid8[]) from public, anon, authenticated;
-grant execute on function leadhook.move_jobs(text[], timestamptz[], text, text, xid8[]) to service_role;
 
 -- A lead whose own data makes SQL raise is dead with the reason, so that the others go on. p_token: also when it is leased by that claim.
 create or replace function leadhook.quarantine(
@@ -286,8 +276,6 @@ exception
     raise warning 'leadhook: lead % can not be quarantined: %', left(p_lead_id, 100), sqlerrm;
 end
 $$;
-revoke all on function leadhook.quarantine(text, text, text, timestamptz, uuid) from public, anon, authenticated;
-grant execute on function leadhook.quarantine(text, text, text, timestamptz, uuid) to service_role;
 
 -- As move_jobs, but one lead's error does not stop the others: what raises is halved down to the lead at fault.
 create or replace function leadhook.apply_changes(
@@ -323,8 +311,6 @@ end
 $$;
 comment on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) is
   'Brings the jobs of these leads in line with the application''s tables. p_changed_at, p_xacts: when and by which transaction each changed; null: now.';
-revoke all on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) from public, anon, authenticated;
-grant execute on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) to service_role;
 
 -- One slice of the outbox rows that name leads, small ones first. Returns how many leads were looked at, null when there is none.
 create or replace function leadhook.apply_lead_changes(p_source text)
@@ -382,8 +368,6 @@ begin
   return (select count(distinct i) from unnest(v_lead_ids) as i);
 end
 $$;
-revoke all on function leadhook.apply_lead_changes(text) from public, anon, authenticated;
-grant execute on function leadhook.apply_lead_changes(text) to service_role;
 
 -- Leads that are leased or replayed are not woken, but their jobs remember it.
 create or replace function leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text)
@@ -431,8 +415,6 @@ end
 $$;
 comment on function leadhook.leads_of_group(uuid, text, text) is
   'The next 500 leads behind the given one for which the prompts of this group matter, in the order of their ids.';
-revoke all on function leadhook.leads_of_group(uuid, text, text) from public, anon, authenticated;
-grant execute on function leadhook.leads_of_group(uuid, text, text) to service_role;
 
 -- Equal walks are one: whichever begins later joins where the others stand.
 create or replace function leadhook.next_walk()
@@ -467,8 +449,6 @@ begin
 end
 $$;
 comment on function leadhook.next_walk() is 'The outbox row that names no leads and whose turn it is, with those that are equal, all at one position.';
-revoke all on function leadhook.next_walk() from public, anon, authenticated;
-grant execute on function leadhook.next_walk() to service_role;
 
 -- One slice of the walk over jobs whose turn it is. Its rows stay until it is through, behind those of other walks.
 create or replace function leadhook.apply_walk(p_source text)
@@ -526,8 +506,6 @@ begin
   return cardinality(v_slice);
 end
 $$;
-revoke all on function leadhook.apply_walk(text) from public, anon, authenticated;
-grant execute on function leadhook.apply_walk(text) to service_role;
 
 -- An outbox row for leads whose jobs were locked; a little later, so that a save that hangs does not make claims spin.
 create or replace function leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamptz[], p_refreshed boolean default false)
@@ -541,8 +519,6 @@ as $$
   where cardinality(p_lead_ids) > 0
   having count(*) > 0
 $$;
-revoke all on function leadhook.return_to_outbox(text[], timestamptz[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.return_to_outbox(text[], timestamptz[], boolean) to service_role;
 
 -- One applier at a time, waiting and not trying: each checks what the others have committed, none deadlocks, and who waited finds
 -- what the other one made ready. lock_timeout bounds that wait for every caller (55P03).
@@ -580,5 +556,3 @@ end
 $$;
 comment on function leadhook.apply_outbox(text, interval) is
   'Folds outbox rows into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
-revoke all on function leadhook.apply_outbox(text, interval) from public, anon, authenticated;
-grant execute on function leadhook.apply_outbox(text, interval) to service_role;

@@ -11,8 +11,6 @@ as $$
   values (left(btrim(p_actor), 200), p_action, jsonb_strip_nulls(p_parameters), left(nullif(btrim(p_reason), ''), 500))
 $$;
 comment on function leadhook.note_action(text, text, jsonb, text) is 'Appends to the audit. The parameters name no lead.';
-revoke all on function leadhook.note_action(text, text, jsonb, text) from public, anon, authenticated;
-grant execute on function leadhook.note_action(text, text, jsonb, text) to service_role;
 
 -- A release of 100,000 leads is one entry, not 200.
 create or replace function leadhook.note_release(
@@ -47,8 +45,6 @@ end
 $$;
 comment on function leadhook.note_release(text, uuid, text, boolean, boolean, int, text) is
   'Notes a slice of a release: with the first slice of its user and tag an entry, with the others their number in that entry.';
-revoke all on function leadhook.note_release(text, uuid, text, boolean, boolean, int, text) from public, anon, authenticated;
-grant execute on function leadhook.note_release(text, uuid, text, boolean, boolean, int, text) to service_role;
 
 create or replace function public.leadhook_redeem_link(p_link text, p_actor text)
 returns jsonb
@@ -67,8 +63,6 @@ end
 $$;
 comment on function public.leadhook_redeem_link(text, text) is
   'Notes that someone signs in with a link to the console. redeemed false: it was used before. p_link: a fingerprint of the link, which opens nothing.';
-revoke all on function public.leadhook_redeem_link(text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_redeem_link(text, text) to service_role;
 
 -- Reads 20,000 entries at most: a filter that fits none of them goes on behind them.
 create or replace function public.leadhook_audit(p_filter jsonb default '{}', p_before bigint default null, p_limit int default 25)
@@ -118,5 +112,3 @@ $$;
 comment on function public.leadhook_audit(jsonb, bigint, int) is
   'The entries before p_before (null: the newest) that fit p_filter {action, actor, user_id, since, until}, newest first. before: for the next page; '
   'null: these were the last.';
-revoke all on function public.leadhook_audit(jsonb, bigint, int) from public, anon, authenticated;
-grant execute on function public.leadhook_audit(jsonb, bigint, int) to service_role;

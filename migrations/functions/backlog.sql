@@ -45,8 +45,6 @@ begin
 end
 $$;
 comment on function leadhook.held_scopes(uuid, text) is 'The users and tags with held leads, up to 1,000, those with the newest prompts row first.';
-revoke all on function leadhook.held_scopes(uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.held_scopes(uuid, text) to service_role;
 
 create or replace function leadhook.held_sample(p_user_id uuid, p_tag text)
 returns text[]
@@ -72,8 +70,6 @@ begin
 end
 $$;
 comment on function leadhook.held_sample(uuid, text) is 'Up to 500 held leads of a user and tag, of a user, or of all.';
-revoke all on function leadhook.held_sample(uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.held_sample(uuid, text) to service_role;
 
 create or replace function public.leadhook_held_leads(p_user_id uuid default null, p_tag text default null, p_redo boolean default false)
 returns jsonb
@@ -123,8 +119,6 @@ $$;
 comment on function public.leadhook_held_leads(uuid, text, boolean) is
   'Held leads, for a page: how many (up to 10,000); of looked_at of them how many have an answer and how many something else marked as sent, and the size of what a release '
   'would queue; groups: the first 100 of leadhook.held_scopes, with up to 1,000 leads each.';
-revoke all on function public.leadhook_held_leads(uuid, text, boolean) from public, anon, authenticated;
-grant execute on function public.leadhook_held_leads(uuid, text, boolean) to service_role;
 
 create or replace function leadhook.work_on_release(p_release_id bigint)
 returns void
@@ -156,8 +150,6 @@ begin
 end
 $$;
 comment on function leadhook.work_on_release(bigint) is 'One slice of a release that is being queued, unless another call is at it.';
-revoke all on function leadhook.work_on_release(bigint) from public, anon, authenticated;
-grant execute on function leadhook.work_on_release(bigint) to service_role;
 
 create or replace function public.leadhook_begin_release(
   p_user_id uuid, p_tag text, p_limit int, p_redo boolean, p_actor text, p_reason text default null
@@ -190,8 +182,6 @@ end
 $$;
 comment on function public.leadhook_begin_release(uuid, text, int, boolean, text, text) is
   'Begins to release up to p_limit held leads of a user and tag, of a user, or of all, those of the newest prompts row first; leadhook_replay_slice goes on.';
-revoke all on function public.leadhook_begin_release(uuid, text, int, boolean, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_begin_release(uuid, text, int, boolean, text, text) to service_role;
 
 create or replace function public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text default null)
 returns jsonb
@@ -213,5 +203,3 @@ begin
 end
 $$;
 comment on function public.leadhook_stop_release(bigint, text, text) is 'Releases no more of this release''s leads; those that are queued stay so.';
-revoke all on function public.leadhook_stop_release(bigint, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_stop_release(bigint, text, text) to service_role;

@@ -45,8 +45,6 @@ end
 $$;
 comment on function leadhook.next_users(boolean, int, timestamptz, uuid) is
   'Up to p_limit users with groups that may be due, behind the given one and wrapping round, each with its first such tag.';
-revoke all on function leadhook.next_users(boolean, int, timestamptz, uuid) from public, anon, authenticated;
-grant execute on function leadhook.next_users(boolean, int, timestamptz, uuid) to service_role;
 
 -- The tags of a user begin behind the one whose turn was last, and wrap round. A group without a due lead is misplaced: its first one is given, or null.
 -- The place of a group is moved now and then only: each move leaves a dead row, and so does each lead that is passed.
@@ -120,8 +118,6 @@ $$;
 comment on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[]) is
   'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other; '
   'misplaced: groups that were looked at, with the places that they should have.';
-revoke all on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[]) to service_role;
 
 -- Whose turn is next among the tags of those that have several.
 create or replace function leadhook.note_turns(
@@ -147,8 +143,6 @@ end
 $$;
 comment on function leadhook.note_turns(boolean, uuid[], text[], uuid[], text[]) is
   'Notes the tags that leads were dealt from last, of those users that have several.';
-revoke all on function leadhook.note_turns(boolean, uuid[], text[], uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.note_turns(boolean, uuid[], text[], uuid[], text[]) to service_role;
 
 -- The ids of up to p_limit due jobs, shared evenly between the users behind the given one, wrapping round, whatever number of tags each has; and
 -- the user and tag that got the last one. Groups that turn out to be shut or empty are corrected, and it begins again, up to five times; then the claim
@@ -199,8 +193,6 @@ begin
   end if;
 end
 $$;
-revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid) from public, anon, authenticated;
-grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid) to service_role;
 
 -- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect that is leased,
 -- so that it answers for itself alone.
@@ -231,8 +223,6 @@ end
 $$;
 comment on function leadhook.next_suspect(timestamptz) is
   'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
-revoke all on function leadhook.next_suspect(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.next_suspect(timestamptz) to service_role;
 
 create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
@@ -248,8 +238,6 @@ end
 $$;
 comment on function leadhook.return_leads(uuid, text[]) is
   'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';
-revoke all on function leadhook.return_leads(uuid, text[]) from public, anon, authenticated;
-grant execute on function leadhook.return_leads(uuid, text[]) to service_role;
 
 create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamptz)
 returns boolean
@@ -309,8 +297,6 @@ end
 $$;
 comment on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) is
   'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
-revoke all on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) to service_role;
 
 -- Reserves what each of these leads may cost, as far as the budgets allow. The others go back and wait for the next day, or until wake_turned_away
 -- finds that the budget has what they need, which is noted: a dear lead does not keep cheaper ones waiting.
@@ -369,8 +355,6 @@ begin
   where j.lead_id = any (p_lead_ids) and j.lead_id = l.lead_id and j.claim_token = p_token and j.reserved_usd is null;
 end
 $$;
-revoke all on function leadhook.reserve_leads(uuid, text[], numeric[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.reserve_leads(uuid, text[], numeric[], timestamptz) to service_role;
 
 -- The reply is bounded: which of these leads, in the order of their fences, do not fit into claim_bytes. The first one always does, and the
 -- prompts of a group count once.
@@ -391,8 +375,6 @@ as $$
   ) as s
   where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
 $$;
-revoke all on function leadhook.find_excess_leads(text[], text[], int[], int[]) from public, anon, authenticated;
-grant execute on function leadhook.find_excess_leads(text[], text[], int[], int[]) to service_role;
 
 -- The reply about what is leased by this token. A lead that vanished since is left out; its lease runs out.
 -- json and not jsonb, here and in the result of the claim: half a megabyte of leads is written once and taken apart never.
@@ -484,8 +466,6 @@ begin
   from claimed as c;
 end
 $$;
-revoke all on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) from public, anon, authenticated;
-grant execute on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) to service_role;
 
 -- Marks leads of this claim that describe_leads cannot read as dead, with the error.
 create or replace function leadhook.quarantine_unreadable(p_token uuid, p_source text)
@@ -513,8 +493,6 @@ begin
   end loop;
 end
 $$;
-revoke all on function leadhook.quarantine_unreadable(uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.quarantine_unreadable(uuid, text) to service_role;
 
 -- As describe_claim; a lead that can't be read is quarantined, and the others are described. p_bare: the leases alone.
 create or replace function leadhook.describe_readable(
@@ -548,8 +526,6 @@ begin
   end;
 end
 $$;
-revoke all on function leadhook.describe_readable(uuid, timestamptz, json, jsonb, text, boolean) from public, anon, authenticated;
-grant execute on function leadhook.describe_readable(uuid, timestamptz, json, jsonb, text, boolean) to service_role;
 
 -- A repeated claim: its leases begin again, and those beyond its limit, which may be smaller now, go back.
 create or replace function leadhook.resume_claim(p_token uuid, p_limit int, p_now timestamptz)
@@ -568,8 +544,6 @@ begin
   );
 end
 $$;
-revoke all on function leadhook.resume_claim(uuid, int, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.resume_claim(uuid, int, timestamptz) to service_role;
 
 -- Which leads are next: a suspect alone, else fresh ones and then low-priority ones; and the group that got the last.
 create or replace function leadhook.choose_leads(
@@ -606,8 +580,6 @@ begin
   end if;
 end
 $$;
-revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid) from public, anon, authenticated;
-grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid) to service_role;
 
 -- A job that is locked by hand, or by a transaction that hangs, holds up no other: those behind it are leased.
 create or replace function leadhook.lease_others(
@@ -645,8 +617,6 @@ end
 $$;
 comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid) is
   'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
-revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid) from public, anon, authenticated;
-grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid) to service_role;
 
 -- The lead that waits longest of those whose model calls do not fail, fresh ones first; null when there is none.
 create or replace function leadhook.next_unfailing(p_now timestamptz)
@@ -682,8 +652,6 @@ begin
   return v_found;
 end
 $$;
-revoke all on function leadhook.next_unfailing(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.next_unfailing(timestamptz) to service_role;
 
 create or replace function leadhook.has_due(p_low_priority boolean, p_now timestamptz)
 returns boolean
@@ -700,8 +668,6 @@ begin
   ) is true;
 end
 $$;
-revoke all on function leadhook.has_due(boolean, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.has_due(boolean, timestamptz) to service_role;
 
 -- The claim itself, under both locks: the outbox's too, because it sends jobs to sleep, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
@@ -792,8 +758,6 @@ begin
   );
 end
 $$;
-revoke all on function leadhook.claim_batch(uuid, text, int, int, uuid, text[], text, jsonb, boolean, boolean) from public, anon, authenticated;
-grant execute on function leadhook.claim_batch(uuid, text, int, int, uuid, text[], text, jsonb, boolean, boolean) to service_role;
 
 create or replace function public.leadhook_claim(
   p_token uuid,
@@ -864,5 +828,3 @@ comment on function public.leadhook_claim(uuid, text, int, int, uuid, text[], te
   'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
   'p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. '
   'blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
-revoke all on function public.leadhook_claim(uuid, text, int, int, uuid, text[], text, jsonb, boolean, text, boolean) from public, anon, authenticated;
-grant execute on function public.leadhook_claim(uuid, text, int, int, uuid, text[], text, jsonb, boolean, text, boolean) to service_role;

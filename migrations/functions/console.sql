@@ -31,8 +31,6 @@ as $$
   from (select p_filter ->> 'state' as state, not p_filter ?| '{since,until}' as any_time) as f
 $$;
 comment on function leadhook.search_steps(jsonb) is 'Where the leads of a search are looked for, one after the other.';
-revoke all on function leadhook.search_steps(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.search_steps(jsonb) to service_role;
 
 create or replace function leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_most int)
 returns table (lead_id text, cursor jsonb)
@@ -93,8 +91,6 @@ end
 $$;
 comment on function leadhook.jobs_of_step(text, jsonb, jsonb, int) is
   'The next leads of a step: those that are leased, by error code, by user and tag, by state, finished (newest first), or not finished.';
-revoke all on function leadhook.jobs_of_step(text, jsonb, jsonb, int) from public, anon, authenticated;
-grant execute on function leadhook.jobs_of_step(text, jsonb, jsonb, int) to service_role;
 
 create or replace function leadhook.flagged_leads(p_after jsonb, p_most int)
 returns table (lead_id text, cursor jsonb)
@@ -119,8 +115,6 @@ begin
 end
 $$;
 comment on function leadhook.flagged_leads(jsonb, int) is 'The next leads whose last result has a flag, newest first; without a lead: there was a later result.';
-revoke all on function leadhook.flagged_leads(jsonb, int) from public, anon, authenticated;
-grant execute on function leadhook.flagged_leads(jsonb, int) to service_role;
 
 -- Reads 200 pages a call. A partitioned table has the pages of its largest partition.
 create or replace function leadhook.leads_by_name(p_text text, p_after jsonb, p_most int)
@@ -156,8 +150,6 @@ end
 $$;
 comment on function leadhook.leads_by_name(text, jsonb, int) is
   'The next leads whose name or company contains the text, from the newest pages of lead_details backward.';
-revoke all on function leadhook.leads_by_name(text, jsonb, int) from public, anon, authenticated;
-grant execute on function leadhook.leads_by_name(text, jsonb, int) to service_role;
 
 create or replace function leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most int)
 returns table (lead_id text, cursor jsonb)
@@ -192,8 +184,6 @@ $$;
 comment on function leadhook.find_candidates(jsonb, jsonb, int) is
   'The next leads behind a cursor (null: the first) that may match a filter. A cursor names the step and the last candidate. As many as p_most, or a row '
   'without a lead: there are more.';
-revoke all on function leadhook.find_candidates(jsonb, jsonb, int) from public, anon, authenticated;
-grant execute on function leadhook.find_candidates(jsonb, jsonb, int) to service_role;
 
 create or replace function leadhook.describe_found(p_lead_ids text[])
 returns jsonb
@@ -224,8 +214,6 @@ as $$
   ) as v on true
 $$;
 comment on function leadhook.describe_found(text[]) is 'These leads in their order: the job, the last result, and the name and company as they are now.';
-revoke all on function leadhook.describe_found(text[]) from public, anon, authenticated;
-grant execute on function leadhook.describe_found(text[]) to service_role;
 
 create or replace function leadhook.search_slice(
   p_filter jsonb, p_after jsonb, p_most int, out lead_ids text[], out cursors jsonb[], out next_cursor jsonb
@@ -249,8 +237,6 @@ end
 $$;
 comment on function leadhook.search_slice(jsonb, jsonb, int) is
   'The first p_most leads that match, of the next 250 candidates, each with its cursor. next_cursor: behind these 250; null: there are no more.';
-revoke all on function leadhook.search_slice(jsonb, jsonb, int) from public, anon, authenticated;
-grant execute on function leadhook.search_slice(jsonb, jsonb, int) to service_role;
 
 create or replace function public.leadhook_search_leads(p_filter jsonb default '{}', p_after text default null, p_limit int default 25)
 returns jsonb
@@ -299,8 +285,6 @@ comment on function public.leadhook_search_leads(jsonb, text, int) is
   'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for '
   'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: 10,000 leads were looked at, or the time '
   'was up, 80 ms for the page, or 60 ms for the page and its count.';
-revoke all on function public.leadhook_search_leads(jsonb, text, int) from public, anon, authenticated;
-grant execute on function public.leadhook_search_leads(jsonb, text, int) to service_role;
 
 -- leadhook_replay_dry_run walks all jobs for what a filter matches, which may take minutes; this is for a page.
 create or replace function public.leadhook_replay_preview(p_filter jsonb)
@@ -346,8 +330,6 @@ end
 $$;
 comment on function public.leadhook_replay_preview(jsonb) is
   'As leadhook_replay_dry_run, of as many leads that match a filter as 60 ms allow. complete false: there may be more of them.';
-revoke all on function public.leadhook_replay_preview(jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_preview(jsonb) to service_role;
 
 create or replace function leadhook.failed_groups()
 returns table (error_code text, state text)
@@ -375,8 +357,6 @@ as $$
   select g.error_code, g.state from groups as g where g.state in ('dead', 'done', 'ready') limit 100
 $$;
 comment on function leadhook.failed_groups() is 'The first 100 pairs of error code and state that a job has which failed or waits for its next attempt.';
-revoke all on function leadhook.failed_groups() from public, anon, authenticated;
-grant execute on function leadhook.failed_groups() to service_role;
 
 create or replace function public.leadhook_failures()
 returns jsonb
@@ -419,8 +399,6 @@ $$;
 comment on function public.leadhook_failures() is
   'What is dead, done without its message, or waits for its next attempt, by error code and state: how many (up to 10,000); the reasons and the newest '
   'among 100 of them. A replay with this state and error_code takes exactly these.';
-revoke all on function public.leadhook_failures() from public, anon, authenticated;
-grant execute on function public.leadhook_failures() to service_role;
 
 create or replace function public.leadhook_deliveries(p_before bigint default null, p_limit int default 25)
 returns jsonb
@@ -458,8 +436,6 @@ begin
 end
 $$;
 comment on function public.leadhook_deliveries(bigint, int) is 'The webhooks before p_before (null: the newest), newest first, with pg_net''s answers.';
-revoke all on function public.leadhook_deliveries(bigint, int) from public, anon, authenticated;
-grant execute on function public.leadhook_deliveries(bigint, int) to service_role;
 
 create or replace function public.leadhook_keys()
 returns jsonb
@@ -495,8 +471,6 @@ end
 $$;
 comment on function public.leadhook_keys() is
   'The Gemini keys of gemini_api by fingerprint, up to 200, those that may not be used first: state (healthy, untried, cooling, disabled), until when and why.';
-revoke all on function public.leadhook_keys() from public, anon, authenticated;
-grant execute on function public.leadhook_keys() to service_role;
 
 create or replace function leadhook.unfinished_replays()
 returns table (replay_id bigint, waiting bigint)
@@ -538,8 +512,6 @@ as $$
   ) as r
 $$;
 comment on function leadhook.unfinished_replays() is 'The newest 20 replays with leads that wait, or that are being made or unmade; of each, how many wait, up to 100,000.';
-revoke all on function leadhook.unfinished_replays() from public, anon, authenticated;
-grant execute on function leadhook.unfinished_replays() to service_role;
 
 -- Released leads are scored in about the order of their releases, so those that wait are of the newest ones.
 create or replace function leadhook.unfinished_releases(p_waiting bigint)
@@ -561,8 +533,6 @@ as $$
 $$;
 comment on function leadhook.unfinished_releases(bigint) is
   'The newest releases of the backlog, up to 20, that still queue leads or of whose leads some wait, and how many they have queued together.';
-revoke all on function leadhook.unfinished_releases(bigint) from public, anon, authenticated;
-grant execute on function leadhook.unfinished_releases(bigint) to service_role;
 
 create or replace function public.leadhook_progress()
 returns jsonb
@@ -615,8 +585,6 @@ end
 $$;
 comment on function public.leadhook_progress() is
   'The replays and the release of the backlog that are not finished: how many leads wait, how many ended in a minute lately, and when the last one will.';
-revoke all on function public.leadhook_progress() from public, anon, authenticated;
-grant execute on function public.leadhook_progress() to service_role;
 
 create or replace function leadhook.rate_of(p_waiting bigint, p_ended int, p_since timestamptz, p_now timestamptz)
 returns jsonb
@@ -634,8 +602,6 @@ as $$
 $$;
 comment on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) is
   'From how many ended in the last 10 minutes, or since p_since if that is less: how many do in a minute, and when none will wait any more.';
-revoke all on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) to service_role;
 
 create or replace function public.leadhook_lead_input(p_lead_id text)
 returns json
@@ -656,5 +622,3 @@ end
 $$;
 comment on function public.leadhook_lead_input(text) is
   'The fields of a lead and its prompts as a claim would hand them out now, whatever its job''s state; empty where there is no job or no prompts row.';
-revoke all on function public.leadhook_lead_input(text) from public, anon, authenticated;
-grant execute on function public.leadhook_lead_input(text) to service_role;

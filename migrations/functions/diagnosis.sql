@@ -35,8 +35,6 @@ begin
 end
 $$;
 comment on function leadhook.note_worker(text, text) is 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
-revoke all on function leadhook.note_worker(text, text) from public, anon, authenticated;
-grant execute on function leadhook.note_worker(text, text) to service_role;
 
 -- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
 -- Vault and pg_net are optional: whatever they raise must not hide the rest of the status.
@@ -77,8 +75,6 @@ $$;
 comment on function leadhook.webhook_settings() is
   'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; '
   'foreign_code: triggers on pg_net''s queue, because of which no webhook is sent; outbox_guards: what may refuse an outbox row.';
-revoke all on function leadhook.webhook_settings() from public, anon, authenticated;
-grant execute on function leadhook.webhook_settings() to service_role;
 
 create or replace function leadhook.key_states(
   out total bigint, out healthy bigint, out untried bigint, out cooling bigint, out disabled bigint, out next_return_at timestamptz
@@ -114,8 +110,6 @@ $$;
 comment on function leadhook.key_states() is
   'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call '
   'has succeeded with yet.';
-revoke all on function leadhook.key_states() from public, anon, authenticated;
-grant execute on function leadhook.key_states() to service_role;
 
 create or replace function leadhook.parked_keys()
 returns jsonb
@@ -139,8 +133,6 @@ as $$
   ) as p
 $$;
 comment on function leadhook.parked_keys() is 'The first 20 keys that may not be used, by fingerprint: until when (null: until its row changes) and why.';
-revoke all on function leadhook.parked_keys() from public, anon, authenticated;
-grant execute on function leadhook.parked_keys() to service_role;
 
 -- tgtype: 4 insert, 8 delete, 16 update, 32 truncate.
 create or replace function leadhook.trigger_states()
@@ -159,8 +151,6 @@ as $$
   ) as h on true
 $$;
 comment on function leadhook.trigger_states() is 'For each watched table, whether enabled triggers of ours see all that matters.';
-revoke all on function leadhook.trigger_states() from public, anon, authenticated;
-grant execute on function leadhook.trigger_states() to service_role;
 
 -- security definer: service_role may not see what other roles' sessions do. Neither queries nor addresses are shown.
 -- A replication slot has no start; its age in transactions stands for it.
@@ -200,8 +190,6 @@ end
 $$;
 comment on function leadhook.held_snapshot(interval) is
   'Who has held the oldest snapshot for so long, so that Postgres keeps every row version that was replaced since; null: no one.';
-revoke all on function leadhook.held_snapshot(interval) from public, anon, authenticated;
-grant execute on function leadhook.held_snapshot(interval) to service_role;
 
 create or replace function public.leadhook_status()
 returns jsonb
@@ -253,8 +241,6 @@ begin
 end
 $$;
 comment on function public.leadhook_status() is 'What /ready reports of the database. Needs neither pg_net nor Vault nor the application''s tables.';
-revoke all on function public.leadhook_status() from public, anon, authenticated;
-grant execute on function public.leadhook_status() to service_role;
 
 create or replace function leadhook.describe_job(p_lead_id text)
 returns jsonb
@@ -274,8 +260,6 @@ as $$
   where j.lead_id = describe_job.p_lead_id
 $$;
 comment on function leadhook.describe_job(text) is 'The lead''s job without its claim token; null where there is none.';
-revoke all on function leadhook.describe_job(text) from public, anon, authenticated;
-grant execute on function leadhook.describe_job(text) to service_role;
 
 create or replace function leadhook.describe_history(p_lead_id text)
 returns jsonb
@@ -321,8 +305,6 @@ as $$
 $$;
 comment on function leadhook.describe_history(text) is
   'The last 20 attempts and results of a lead, newest first, and the replays that it belongs to.';
-revoke all on function leadhook.describe_history(text) from public, anon, authenticated;
-grant execute on function leadhook.describe_history(text) to service_role;
 
 create or replace function leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text)
 returns jsonb
@@ -360,8 +342,6 @@ as $$
 $$;
 comment on function leadhook.pending_changes(text, uuid, text) is
   'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
-revoke all on function leadhook.pending_changes(text, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.pending_changes(text, uuid, text) to service_role;
 
 create or replace function leadhook.place_in_queue(p_lead_id text, p_now timestamptz)
 returns jsonb
@@ -424,8 +404,6 @@ end
 $$;
 comment on function leadhook.place_in_queue(text, timestamptz) is
   'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anyone works.';
-revoke all on function leadhook.place_in_queue(text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.place_in_queue(text, timestamptz) to service_role;
 
 create or replace function leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamptz)
 returns jsonb
@@ -453,8 +431,6 @@ as $$
 $$;
 comment on function leadhook.describe_admission(text, uuid, text, timestamptz) is
   'The pauses and budgets that hold for a lead of this user and tag, those of everything first. needed_usd: what it needs of a budget that turned it away.';
-revoke all on function leadhook.describe_admission(text, uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.describe_admission(text, uuid, text, timestamptz) to service_role;
 
 -- security definer: before 0.12, pg_net lets the owner alone read its tables.
 -- Evidence only: its absence, or a pg_net that looks different, must not stop an explanation or a sweep.
@@ -492,8 +468,6 @@ exception when assert_failure or others then
 end
 $$;
 comment on function leadhook.webhook_answers(bigint[]) is 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
-revoke all on function leadhook.webhook_answers(bigint[]) from public, anon, authenticated;
-grant execute on function leadhook.webhook_answers(bigint[]) to service_role;
 
 -- A webhook does not carry its leads. While the outbox row is there, the transaction that wrote both names its webhook; later only the time is left.
 create or replace function leadhook.find_webhooks(p_at timestamptz, p_xact xid8)
@@ -532,8 +506,6 @@ as $$
 $$;
 comment on function leadhook.find_webhooks(timestamptz, xid8) is
   'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
-revoke all on function leadhook.find_webhooks(timestamptz, xid8) from public, anon, authenticated;
-grant execute on function leadhook.find_webhooks(timestamptz, xid8) to service_role;
 
 create or replace function leadhook.dashboard_webhooks()
 returns text[]
@@ -550,8 +522,6 @@ as $$
     and t.tgenabled in ('O', 'A') and s.nspname = 'supabase_functions' and f.proname = 'http_request'
 $$;
 comment on function leadhook.dashboard_webhooks() is 'The watched tables that have a plain webhook from Supabase''s dashboard.';
-revoke all on function leadhook.dashboard_webhooks() from public, anon, authenticated;
-grant execute on function leadhook.dashboard_webhooks() to service_role;
 
 create or replace function public.leadhook_explain(p_lead_id text)
 returns json
@@ -641,8 +611,6 @@ $$;
 comment on function public.leadhook_explain(text) is
   'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending outbox rows, place in the '
   'queue, keys, the webhooks around its change with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
-revoke all on function public.leadhook_explain(text) from public, anon, authenticated;
-grant execute on function public.leadhook_explain(text) to service_role;
 
 create or replace function public.leadhook_answers(
   p_user_id uuid default null,
@@ -713,8 +681,6 @@ $$;
 comment on function public.leadhook_answers(uuid, text, int, timestamptz, int) is
   'The newest answer of each lead, the newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: '
   'whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
-revoke all on function public.leadhook_answers(uuid, text, int, timestamptz, int) from public, anon, authenticated;
-grant execute on function public.leadhook_answers(uuid, text, int, timestamptz, int) to service_role;
 
 -- Every count ends at 10,000 and goes by an index: beyond that the question is for a person with a query.
 create or replace function leadhook.count_figures(p_now timestamptz)
@@ -755,8 +721,6 @@ begin
 end
 $$;
 comment on function leadhook.count_figures(timestamptz) is 'Counts what operators watch; some milliseconds.';
-revoke all on function leadhook.count_figures(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.count_figures(timestamptz) to service_role;
 
 -- Its callers hold leadhook.lock_outbox(), so that two never count at once.
 create or replace function leadhook.recent_figures(p_now timestamptz)
@@ -779,5 +743,3 @@ begin
 end
 $$;
 comment on function leadhook.recent_figures(timestamptz) is 'The numbers that operators watch, at most 10 s old, with their age.';
-revoke all on function leadhook.recent_figures(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.recent_figures(timestamptz) to service_role;

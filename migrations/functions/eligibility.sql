@@ -39,8 +39,6 @@ end
 $$;
 comment on function leadhook.find_groups_with_prompts(uuid[], text[], timestamptz) is
   'Those of these groups that have a prompts row, or with p_since one that is not older.';
-revoke all on function leadhook.find_groups_with_prompts(uuid[], text[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.find_groups_with_prompts(uuid[], text[], timestamptz) to service_role;
 
 create or replace function leadhook.find_answered(p_lead_ids text[])
 returns text[]
@@ -57,8 +55,6 @@ begin
 end
 $$;
 comment on function leadhook.find_answered(text[]) is 'Those of these leads that have a row in llm_response.';
-revoke all on function leadhook.find_answered(text[]) from public, anon, authenticated;
-grant execute on function leadhook.find_answered(text[]) to service_role;
 
 create or replace function leadhook.check_eligibility(lead_ids text[])
 returns table (
@@ -130,8 +126,6 @@ end
 $$;
 comment on function leadhook.check_eligibility(text[]) is
   'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
-revoke all on function leadhook.check_eligibility(text[]) from public, anon, authenticated;
-grant execute on function leadhook.check_eligibility(text[]) to service_role;
 
 -- The text of a JSON value: what a string holds, else the JSON itself. A json column may hold what no text can, NUL and half a surrogate pair: they
 -- are left out, as the service leaves them out of a text column's JSON. What was cut in its middle keeps its quotes.
@@ -155,8 +149,6 @@ exception when data_exception then
   return p_json;
 end
 $$;
-revoke all on function leadhook.unquote(text) from public, anon, authenticated;
-grant execute on function leadhook.unquote(text) to service_role;
 
 -- A value that is not text can only be turned into it as a whole, so none of more than a million bytes is: as it is stored, or as it is
 -- unpacked, which an array does. p_most: of another caller than the service, who may take longer.
@@ -175,8 +167,6 @@ begin
   return pg_column_size(array[p_value]) > 1000000;
 end
 $$;
-revoke all on function leadhook.is_too_big(anyelement, int) from public, anon, authenticated;
-grant execute on function leadhook.is_too_big(anyelement, int) to service_role;
 
 create or replace function leadhook.read_other(p_value anyelement, p_characters int, p_most int)
 returns text
@@ -191,8 +181,6 @@ begin
   return leadhook.unquote(left(to_json(p_value)::text, p_characters));
 end
 $$;
-revoke all on function leadhook.read_other(anyelement, int, int) from public, anon, authenticated;
-grant execute on function leadhook.read_other(anyelement, int, int) to service_role;
 
 create or replace function leadhook.wrap_other(p_value anyelement, p_characters int, p_most int)
 returns json
@@ -207,8 +195,6 @@ begin
   return json_build_object('json', left(to_json(p_value)::text, p_characters));
 end
 $$;
-revoke all on function leadhook.wrap_other(anyelement, int, int) from public, anon, authenticated;
-grant execute on function leadhook.wrap_other(anyelement, int, int) to service_role;
 
 -- These two have no search_path, which would keep them from being inlined: they are asked a dozen times a lead. So every name has its schema.
 -- left counts characters one by one, which is spared a text that has no more bytes than that.
@@ -228,8 +214,6 @@ as $$
 $$;
 comment on function leadhook.read_value(anyelement, int, int) is
   'A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.';
-revoke all on function leadhook.read_value(anyelement, int, int) from public, anon, authenticated;
-grant execute on function leadhook.read_value(anyelement, int, int) to service_role;
 
 create or replace function leadhook.wrap_value(p_value anyelement, p_characters int, p_most int)
 returns json
@@ -244,8 +228,6 @@ as $$
 $$;
 comment on function leadhook.wrap_value(anyelement, int, int) is
   'A text as read_value reads it; any other value as {"json": text}: the application''s JSON is never part of ours.';
-revoke all on function leadhook.wrap_value(anyelement, int, int) from public, anon, authenticated;
-grant execute on function leadhook.wrap_value(anyelement, int, int) to service_role;
 
 create or replace function leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters int)
 returns table (user_id uuid, tag text, prompts json)
@@ -286,8 +268,6 @@ end
 $$;
 comment on function leadhook.newest_prompts(uuid[], text[], int) is
   'The newest prompts row of each of these groups, cut as describe_leads cuts; of several the one with the greatest text.';
-revoke all on function leadhook.newest_prompts(uuid[], text[], int) from public, anon, authenticated;
-grant execute on function leadhook.newest_prompts(uuid[], text[], int) to service_role;
 
 -- What a score needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
 -- The details row: the unsent one with the greatest text of what is read of it. linkedin_url: that of all_leads, else profile_url.
@@ -376,8 +356,6 @@ end
 $$;
 comment on function leadhook.describe_leads(text[], uuid[], text[], int) is
   'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
-revoke all on function leadhook.describe_leads(text[], uuid[], text[], int) from public, anon, authenticated;
-grant execute on function leadhook.describe_leads(text[], uuid[], text[], int) to service_role;
 
 -- What a saved answer has beside it, by the same rows and cuts as describe_leads, which reads ten times as much. A lead with several rows in
 -- lead_details is left to describe_leads: it alone says which one counts.
@@ -436,8 +414,6 @@ begin
 end
 $$;
 comment on function leadhook.name_leads(text[], uuid[], text[]) is 'Name, address and location of each lead, as describe_leads has them.';
-revoke all on function leadhook.name_leads(text[], uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.name_leads(text[], uuid[], text[]) to service_role;
 
 -- The predecessor's RPC, for its callers. An existing one is theirs: it stays, with its own grants. Values are cut at a million characters, so that
 -- all of them fit into the JSON that they pass through.
@@ -511,5 +487,3 @@ end
 $$;
 comment on function leadhook.check_each(text[]) is
   'check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.';
-revoke all on function leadhook.check_each(text[]) from public, anon, authenticated;
-grant execute on function leadhook.check_each(text[]) to service_role;

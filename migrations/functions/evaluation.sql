@@ -81,8 +81,6 @@ comment on function public.leadhook_evaluation_leads(jsonb, text, text[]) is
   'Answered leads for `leadhook evaluate`, by lead_id: the newest answer of each and what it cost. Either up to 250 of a filter (as a replay''s) behind '
   'p_after_lead, with last_lead to go on from (null: these were the last), or those of p_lead_ids (at most 10) that are still there, with fields and '
   'prompts as a claim hands them out, and the keys. admission: what may not be bought now. Changes nothing.';
-revoke all on function public.leadhook_evaluation_leads(jsonb, text, text[]) from public, anon, authenticated;
-grant execute on function public.leadhook_evaluation_leads(jsonb, text, text[]) to service_role;
 
 create or replace function leadhook.describe_blocked()
 returns jsonb
@@ -102,8 +100,6 @@ as $$
   )
   from leadhook.find_blocked(clock_timestamp()) as b
 $$;
-revoke all on function leadhook.describe_blocked() from public, anon, authenticated;
-grant execute on function leadhook.describe_blocked() to service_role;
 
 create or replace function public.leadhook_book_evaluation(p_costs jsonb default '[]')
 returns jsonb
@@ -129,5 +125,3 @@ end
 $$;
 comment on function public.leadhook_book_evaluation(jsonb) is
   'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
-revoke all on function public.leadhook_book_evaluation(jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_book_evaluation(jsonb) to service_role;

@@ -26,8 +26,6 @@ end
 $$;
 comment on function leadhook.lock_claims() is
   'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
-revoke all on function leadhook.lock_claims() from public, anon, authenticated;
-grant execute on function leadhook.lock_claims() to service_role;
 
 create or replace function leadhook.lock_outbox()
 returns void
@@ -40,8 +38,6 @@ end
 $$;
 comment on function leadhook.lock_outbox() is
   'Waits until no other transaction checks which leads are eligible, and keeps others waiting until this one ends.';
-revoke all on function leadhook.lock_outbox() from public, anon, authenticated;
-grant execute on function leadhook.lock_outbox() to service_role;
 
 create or replace function leadhook.try_lock_sweep()
 returns boolean
@@ -53,8 +49,6 @@ begin
 end
 $$;
 comment on function leadhook.try_lock_sweep() is 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
-revoke all on function leadhook.try_lock_sweep() from public, anon, authenticated;
-grant execute on function leadhook.try_lock_sweep() to service_role;
 
 create or replace function leadhook.warn(p_words text)
 returns void
@@ -68,7 +62,6 @@ end
 $$;
 comment on function leadhook.warn(text) is
   'Writes to the server''s log and to no one else. `raise log` would write the application''s whole statement beside it, leads and all.';
-revoke all on function leadhook.warn(text) from public, anon, authenticated;
 
 -- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the outbox rows stay.
 create or replace function leadhook.blames_the_lead(p_sqlstate text)
@@ -79,8 +72,6 @@ set search_path = ''
 as $$
   select left(p_sqlstate, 2) not in ('08', '0A', '25', '28', '3D', '3F', '40', '42', '53', '55', '57', '58') and p_sqlstate <> 'XX000'
 $$;
-revoke all on function leadhook.blames_the_lead(text) from public, anon, authenticated;
-grant execute on function leadhook.blames_the_lead(text) to service_role;
 
 create or replace function leadhook.next_day(p_now timestamptz)
 returns timestamptz
@@ -91,8 +82,6 @@ as $$
   select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
 $$;
 comment on function leadhook.next_day(timestamptz) is 'The next midnight in UTC, when every budget begins again.';
-revoke all on function leadhook.next_day(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.next_day(timestamptz) to service_role;
 
 -- No search_path, which would keep it from being inlined: every claim and save asks it about every key.
 create or replace function leadhook.key_fingerprint(p_api_key text)
@@ -106,8 +95,6 @@ as $$
 $$;
 comment on function leadhook.key_fingerprint(text) is
   'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
-revoke all on function leadhook.key_fingerprint(text) from public, anon, authenticated;
-grant execute on function leadhook.key_fingerprint(text) to service_role;
 
 -- The statement's timer fires once. A call that it has stopped must end: whatever it went on with could not be stopped again.
 create or replace function leadhook.ends_the_call(p_sqlstate text, p_context text)
@@ -120,8 +107,6 @@ as $$
 $$;
 comment on function leadhook.ends_the_call(text, text) is
   'Whether an error, with its context, is about the whole call and no lead: the statement was stopped, and 57014 not raised by code of the application.';
-revoke all on function leadhook.ends_the_call(text, text) from public, anon, authenticated;
-grant execute on function leadhook.ends_the_call(text, text) to service_role;
 
 create or replace function leadhook.require_actor(p_actor text)
 returns void
@@ -136,8 +121,6 @@ begin
 end
 $$;
 comment on function leadhook.require_actor(text) is 'Raises PT400 where an operator''s call does not name who asks.';
-revoke all on function leadhook.require_actor(text) from public, anon, authenticated;
-grant execute on function leadhook.require_actor(text) to service_role;
 
 -- security definer: only the owner may set a sequence.
 create or replace function leadhook.advance_fences(p_by bigint default 0)
@@ -149,8 +132,6 @@ as $$
   select pg_catalog.setval('leadhook.fences', greatest((select max(j.fence) from leadhook.jobs as j), (select f.last_value from leadhook.fences as f)) + advance_fences.p_by)
 $$;
 comment on function leadhook.advance_fences(bigint) is 'Moves the fences beyond those of all jobs, and by so many more.';
-revoke all on function leadhook.advance_fences(bigint) from public, anon, authenticated;
-grant execute on function leadhook.advance_fences(bigint) to service_role;
 
 -- security definer: only the owner may set a sequence. A row that is inserted meanwhile has taken its number from the sequence already.
 create or replace function leadhook.advance_ids()
@@ -171,8 +152,6 @@ begin
 end
 $$;
 comment on function leadhook.advance_ids() is 'Moves the sequences of leadhook''s tables that are behind their rows.';
-revoke all on function leadhook.advance_ids() from public, anon, authenticated;
-grant execute on function leadhook.advance_ids() to service_role;
 
 -- A restore may leave sequences behind their rows, and one to an earlier time forgets fences whose holders still run.
 create or replace function leadhook.notice_restore()
@@ -202,5 +181,3 @@ end
 $$;
 comment on function leadhook.notice_restore() is
   'Moves sequences that are behind their rows, and, on another server or timeline than that of the last claim, the fences by a billion.';
-revoke all on function leadhook.notice_restore() from public, anon, authenticated;
-grant execute on function leadhook.notice_restore() to service_role;

@@ -43,8 +43,6 @@ end
 $$;
 comment on function leadhook.note_attempts(jsonb, timestamptz) is
   'Inserts rows of leadhook.attempts, given by its columns, usage and timing, and adds what they cost to the day of their user_id.';
-revoke all on function leadhook.note_attempts(jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.note_attempts(jsonb, timestamptz) to service_role;
 
 -- replay_after is set only until the run is over, so that it is the replay that begins now.
 create or replace function leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamptz)
@@ -88,8 +86,6 @@ $$;
 comment on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) is
   'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is '
   'a new run. What was paid for is kept unless it is saved: of a job that is done with an error_code, the message is still missing.';
-revoke all on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) to service_role;
 
 create or replace function leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamptz)
 returns void
@@ -112,8 +108,6 @@ end
 $$;
 comment on function leadhook.begin_postponed_replays(text[], timestamptz) is
   'Begins the replays that were requested while these leads were leased, where their run is over.';
-revoke all on function leadhook.begin_postponed_replays(text[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.begin_postponed_replays(text[], timestamptz) to service_role;
 
 create or replace function leadhook.recall_changes(p_lead_ids text[])
 returns void
@@ -135,8 +129,6 @@ end
 $$;
 comment on function leadhook.recall_changes(text[]) is
   'Appends to the outbox those of these leads that changed during the run that this transaction has ended.';
-revoke all on function leadhook.recall_changes(text[]) from public, anon, authenticated;
-grant execute on function leadhook.recall_changes(text[]) to service_role;
 
 create or replace function leadhook.restore_jobs(p_jobs jsonb)
 returns void
@@ -167,8 +159,6 @@ as $$
 $$;
 comment on function leadhook.restore_jobs(jsonb) is
   'Makes jobs what they were before a replay queued them, [{lead_id, before}]; what was paid for meanwhile is kept.';
-revoke all on function leadhook.restore_jobs(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.restore_jobs(jsonb) to service_role;
 
 create or replace function leadhook.erase_leads(p_lead_ids text[])
 returns int
@@ -198,5 +188,3 @@ $$;
 comment on function leadhook.erase_leads(text[]) is
   'Deletes all that is kept of leads that the application has deleted, and returns the number of jobs. What a lease had reserved is booked as '
   'wasted.';
-revoke all on function leadhook.erase_leads(text[]) from public, anon, authenticated;
-grant execute on function leadhook.erase_leads(text[]) to service_role;

@@ -42,8 +42,6 @@ begin
 end
 $$;
 comment on function leadhook.note_first_lease(timestamptz) is 'A time before which no lease ends. Under the claim lock.';
-revoke all on function leadhook.note_first_lease(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.note_first_lease(timestamptz) to service_role;
 
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
@@ -124,8 +122,6 @@ begin
   end if;
 end
 $$;
-revoke all on function leadhook.expire_leases(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.expire_leases(timestamptz) to service_role;
 
 create or replace function leadhook.read_leases(p_items jsonb)
 returns leadhook.ending[]
@@ -149,8 +145,6 @@ begin
 end
 $$;
 comment on function leadhook.read_leases(jsonb) is 'The items, each lease once. Raises PT400 unless each names a lease.';
-revoke all on function leadhook.read_leases(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.read_leases(jsonb) to service_role;
 
 create or replace function leadhook.lock_leases(p_leases leadhook.ending[])
 returns leadhook.ending[]
@@ -212,8 +206,6 @@ end
 $$;
 comment on function leadhook.lock_leases(leadhook.ending[]) is
   'Locks the jobs of these leases, and returns them with their lock_state. past: outcome and reason say how it ended, null: taken by another claim.';
-revoke all on function leadhook.lock_leases(leadhook.ending[]) from public, anon, authenticated;
-grant execute on function leadhook.lock_leases(leadhook.ending[]) to service_role;
 
 -- No search_path, which would keep it from being inlined: it is asked once a lead.
 create or replace function leadhook.failing_since(p_failing_since timestamptz, p_eligible_at timestamptz)
@@ -225,8 +217,6 @@ as $$
 $$;
 comment on function leadhook.failing_since(timestamptz, timestamptz) is
   'Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.';
-revoke all on function leadhook.failing_since(timestamptz, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.failing_since(timestamptz, timestamptz) to service_role;
 
 create or replace function leadhook.wake_undecided(p_now timestamptz)
 returns void
@@ -250,8 +240,6 @@ end
 $$;
 comment on function leadhook.wake_undecided(timestamptz) is
   'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
-revoke all on function leadhook.wake_undecided(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.wake_undecided(timestamptz) to service_role;
 
 create or replace function leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamptz)
 returns json
@@ -285,8 +273,6 @@ $$;
 comment on function leadhook.recent_attempts(uuid, text, timestamptz) is
   'What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before: evidence '
   'for or against it.';
-revoke all on function leadhook.recent_attempts(uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.recent_attempts(uuid, text, timestamptz) to service_role;
 
 create or replace function leadhook.resolve_endings(p_endings leadhook.ending[])
 returns table (
@@ -322,8 +308,6 @@ end
 $$;
 comment on function leadhook.resolve_endings(leadhook.ending[]) is
   'What each ending comes to: the next state of the job, the outcome of the attempt, what was bought and what it cost; with the job as it is.';
-revoke all on function leadhook.resolve_endings(leadhook.ending[]) from public, anon, authenticated;
-grant execute on function leadhook.resolve_endings(leadhook.ending[]) to service_role;
 
 create or replace function leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamptz)
 returns jsonb
@@ -416,8 +400,6 @@ $$;
 comment on function leadhook.end_leases(text, leadhook.ending[], timestamptz) is
   'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. '
   'outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
-revoke all on function leadhook.end_leases(text, leadhook.ending[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.end_leases(text, leadhook.ending[], timestamptz) to service_role;
 
 create or replace function public.leadhook_renew(p_worker text, p_leases jsonb)
 returns jsonb
@@ -454,8 +436,6 @@ $$;
 comment on function public.leadhook_renew(text, jsonb) is
   'Extends leases, expired ones too unless another claim has taken them, and keeps what was bought meanwhile; called: whether a model call began. '
   'Outcomes: renewed, lease_lost, gone; busy: another transaction has the row, so this lease is not extended now.';
-revoke all on function public.leadhook_renew(text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_renew(text, jsonb) to service_role;
 
 create or replace function public.leadhook_release(p_worker text, p_releases jsonb)
 returns jsonb
@@ -497,5 +477,3 @@ $$;
 comment on function public.leadhook_release(text, jsonb) is
   'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. '
   'Outcomes: released, dead, lease_lost, gone; busy: another transaction has the row, try again soon. Repeating it after a lost reply gives the same answer.';
-revoke all on function public.leadhook_release(text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_release(text, jsonb) to service_role;

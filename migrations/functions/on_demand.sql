@@ -41,8 +41,6 @@ end
 $$;
 comment on function leadhook.read_on_demand(jsonb) is
   'The results with the columns of llm_response that come from the model. fence is 0 until the job is taken. Raises PT400 unless each is whole.';
-revoke all on function leadhook.read_on_demand(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.read_on_demand(jsonb) to service_role;
 
 -- Two requests may bring answers for one lead that no table knows: the second waits for the job's row.
 create or replace function leadhook.enter_on_demand(p_answered text[], p_lead_ids text[])
@@ -59,8 +57,6 @@ begin
 end
 $$;
 comment on function leadhook.enter_on_demand(text[], text[]) is 'Makes the jobs of the answered leads that are missing, and locks the jobs of all leads of the call.';
-revoke all on function leadhook.enter_on_demand(text[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.enter_on_demand(text[], text[]) to service_role;
 
 create or replace function leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[])
 returns leadhook.ending[]
@@ -114,8 +110,6 @@ $$;
 comment on function leadhook.decide_on_demand(leadhook.ending[], text[]) is
   'The results with what becomes of each, decided after the locks: saved, saved_without_message, busy, gone (the application has deleted the lead), or what an earlier '
   'call with this request came to. What the request gives of a lead goes before what is stored.';
-revoke all on function leadhook.decide_on_demand(leadhook.ending[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.decide_on_demand(leadhook.ending[], text[]) to service_role;
 
 -- A replay that is ready or leased begins afterwards, like one that is requested while a lead is leased: it asks with other prompts. A run that was
 -- due or under way counts as changed: if this answer is refused, it begins again. What the
@@ -189,8 +183,6 @@ end
 $$;
 comment on function leadhook.take_on_demand(text, leadhook.ending[], timestamptz) is
   'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
-revoke all on function leadhook.take_on_demand(text, leadhook.ending[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.take_on_demand(text, leadhook.ending[], timestamptz) to service_role;
 
 create or replace function leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamptz)
 returns void
@@ -234,8 +226,6 @@ $$;
 comment on function leadhook.note_failed_on_demand(text, leadhook.ending[], timestamptz) is
   'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for '
   'the next lease, which checks that it was bought with the same prompts.';
-revoke all on function leadhook.note_failed_on_demand(text, leadhook.ending[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.note_failed_on_demand(text, leadhook.ending[], timestamptz) to service_role;
 
 create or replace function public.leadhook_save_on_demand(p_worker text, p_results jsonb)
 returns jsonb
@@ -294,5 +284,3 @@ comment on function public.leadhook_save_on_demand(text, jsonb) is
   'application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and '
   'reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its '
   'job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
-revoke all on function public.leadhook_save_on_demand(text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_save_on_demand(text, jsonb) to service_role;

@@ -27,7 +27,6 @@ begin
   );
 end
 $$;
-revoke all on function leadhook.hmac_sha256(bytea, bytea) from public, anon, authenticated;
 
 create or replace function leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text)
 returns text
@@ -55,7 +54,6 @@ end
 $$;
 comment on function leadhook.sign(text, text, bigint, text) is
   'One Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_.';
-revoke all on function leadhook.sign(text, text, bigint, text) from public, anon, authenticated;
 
 create or replace function leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text)
 returns jsonb
@@ -81,7 +79,6 @@ end
 $$;
 comment on function leadhook.webhook_headers(text, bigint, text, text) is
   'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
-revoke all on function leadhook.webhook_headers(text, bigint, text, text) from public, anon, authenticated;
 
 -- In a database without the extension, a role that may create schemas could offer a net.http_post() or a vault.decrypted_secrets of its own.
 create or replace function leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text)
@@ -101,8 +98,6 @@ begin
 end
 $$;
 comment on function leadhook.is_of_extension(regclass, oid, text) is 'Whether an object belongs to this extension.';
-revoke all on function leadhook.is_of_extension(regclass, oid, text) from public, anon, authenticated;
-grant execute on function leadhook.is_of_extension(regclass, oid, text) to service_role;
 
 create or replace function leadhook.has_pg_net()
 returns boolean
@@ -115,8 +110,6 @@ begin
 end
 $$;
 comment on function leadhook.has_pg_net() is 'Whether the extension pg_net can be called.';
-revoke all on function leadhook.has_pg_net() from public, anon, authenticated;
-grant execute on function leadhook.has_pg_net() to service_role;
 
 create or replace function leadhook.has_vault()
 returns boolean
@@ -129,8 +122,6 @@ begin
 end
 $$;
 comment on function leadhook.has_vault() is 'Whether the extension supabase_vault can be read.';
-revoke all on function leadhook.has_vault() from public, anon, authenticated;
-grant execute on function leadhook.has_vault() to service_role;
 
 create or replace function leadhook.find_foreign_code()
 returns table (table_name text, object_name text, kind text, function_name text, function_owner text)
@@ -150,8 +141,6 @@ as $$
   where c.relnamespace = to_regnamespace('net') and r.ev_type <> '1'
 $$;
 comment on function leadhook.find_foreign_code() is 'The triggers and rules on pg_net''s tables, which has none itself. Code there runs with the rights of whoever writes.';
-revoke all on function leadhook.find_foreign_code() from public, anon, authenticated;
-grant execute on function leadhook.find_foreign_code() to service_role;
 
 create or replace function leadhook.refuse_foreign_code()
 returns void
@@ -170,7 +159,6 @@ end
 $$;
 comment on function leadhook.refuse_foreign_code() is
   'Raises where another role''s code would run when a request is queued, or where an older snapshot does not show whether it would.';
-revoke all on function leadhook.refuse_foreign_code() from public, anon, authenticated;
 
 -- pg_net 0.12 and newer let every role add triggers to the queue, which would run with our rights when a webhook is queued. (Before, http_post() ran
 -- with the extension's rights, we may not insert, and no other role may add a trigger.) The lock keeps new ones away until the end of the transaction.
@@ -230,7 +218,6 @@ $$;
 comment on function leadhook.webhook_target() is
   'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it; and where queueing a request would run '
   'another role''s code.';
-revoke all on function leadhook.webhook_target() from public, anon, authenticated;
 
 create or replace function leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb)
 returns bigint
@@ -250,7 +237,6 @@ end
 $$;
 comment on function leadhook.queue_webhook(text, text, text, jsonb) is
   'Queues one signed request with pg_net, to be sent after the commit; its request id. What it raises may hold the address.';
-revoke all on function leadhook.queue_webhook(text, text, text, jsonb) from public, anon, authenticated;
 
 create or replace function leadhook.post_webhook(p_id text, p_body jsonb)
 returns bigint
@@ -267,7 +253,6 @@ exception when assert_failure or others then
 end
 $$;
 comment on function leadhook.post_webhook(text, jsonb) is 'As queue_webhook to the address of Vault, but what it raises does not name it.';
-revoke all on function leadhook.post_webhook(text, jsonb) from public, anon, authenticated;
 
 -- No lead's id: every role can read pg_net's queue, and what was changed is in the outbox. No search_path, which would keep it from being inlined.
 create or replace function leadhook.webhook_body(p_reason text, p_leads int, p_table text)
@@ -283,7 +268,6 @@ as $$
     'total', p_leads
   )
 $$;
-revoke all on function leadhook.webhook_body(text, int, text) from public, anon, authenticated;
 
 create or replace function leadhook.count_webhooks()
 returns int
@@ -300,7 +284,6 @@ begin
 end
 $$;
 comment on function leadhook.count_webhooks() is 'How many webhooks this transaction has sent, or tried to.';
-revoke all on function leadhook.count_webhooks() from public, anon, authenticated;
 
 create or replace function leadhook.wanted_webhooks(p_leads int)
 returns int
@@ -310,7 +293,6 @@ as $$
   select greatest(1, least(8, coalesce(p_leads, 0) / 1000))
 $$;
 comment on function leadhook.wanted_webhooks(int) is 'How many webhooks a transaction sends whose largest statement names so many leads.';
-revoke all on function leadhook.wanted_webhooks(int) from public, anon, authenticated;
 
 create or replace function leadhook.post_webhooks(p_reason text, p_leads int, p_table text)
 returns void
@@ -333,7 +315,6 @@ begin
 end
 $$;
 comment on function leadhook.post_webhooks(text, int, text) is 'As send_webhook, but raises when it can''t.';
-revoke all on function leadhook.post_webhooks(text, int, text) from public, anon, authenticated;
 
 -- security definer: whoever writes to the application's tables may neither read Vault nor write leadhook.webhooks.
 create or replace function leadhook.send_webhook(p_reason text, p_leads int default null, p_table text default null)
@@ -378,8 +359,6 @@ comment on function leadhook.send_webhook(text, int, text) is
   'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so '
   'that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records`, which is empty, '
   'and `total`.';
-revoke all on function leadhook.send_webhook(text, int, text) from public, anon, authenticated;
-grant execute on function leadhook.send_webhook(text, int, text) to service_role;
 
 -- `on conflict`: a sequence that a restore has left behind its rows must not abort the application's statement; the sweep finds what was changed.
 create or replace function leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean)
@@ -414,7 +393,6 @@ end
 $$;
 comment on function leadhook.append_to_outbox(text[], uuid[], text[], boolean, boolean) is
   'Notes that these leads changed, 500 to a row, or the prompts of these users and tags; where both are null, that any lead may have changed.';
-revoke all on function leadhook.append_to_outbox(text[], uuid[], text[], boolean, boolean) from public, anon, authenticated;
 
 create or replace function leadhook.find_outbox_guards()
 returns text[]
@@ -444,8 +422,6 @@ as $$
 $$;
 comment on function leadhook.find_outbox_guards() is
   'What someone added to leadhook.outbox that may refuse a row; what is in it is left to the sweep. leadhook itself adds nothing of the kind.';
-revoke all on function leadhook.find_outbox_guards() from public, anon, authenticated;
-grant execute on function leadhook.find_outbox_guards() to service_role;
 
 -- The only subtransaction that a healthy transaction of the application gets from us is that of the first change: more than 64 in one transaction
 -- slow every other session down. After it, this transaction holds the lock on the outbox, so that nothing is left to wait for or to fail, unless someone
@@ -503,7 +479,6 @@ end
 $$;
 comment on function leadhook.note_change(text, text, text[], uuid[], text[], boolean) is
   'Appends what a statement changed, as append_to_outbox, and sends a webhook. Never raises.';
-revoke all on function leadhook.note_change(text, text, text[], uuid[], text[], boolean) from public, anon, authenticated;
 
 -- Remembered until the transaction ends; a rollback to a savepoint takes it back together with the deleted rows.
 create or replace function leadhook.refreshes(p_operation text, p_table text)
@@ -534,7 +509,6 @@ end
 $$;
 comment on function leadhook.refreshes(text, text) is
   'Whether rows are deleted, or inserted after others of the table were deleted in this transaction: then they may be the same ones again.';
-revoke all on function leadhook.refreshes(text, text) from public, anon, authenticated;
 
 -- security definer: the writers of all_leads and lead_details have no rights in leadhook.
 -- The exception blocks read only, so their subtransactions get no number and cost no other session anything. They are for a column that is missing or
@@ -618,7 +592,6 @@ end
 $$;
 comment on function leadhook.note_lead_changes() is
   'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and sends a webhook. Reads no table.';
-revoke all on function leadhook.note_lead_changes() from public, anon, authenticated;
 
 -- security definer: the writers of prompts have no rights in leadhook.
 create or replace function leadhook.note_prompts_changes()
@@ -666,7 +639,6 @@ end
 $$;
 comment on function leadhook.note_prompts_changes() is
   'After a statement on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table.';
-revoke all on function leadhook.note_prompts_changes() from public, anon, authenticated;
 
 -- security definer: the writers of gemini_api have no rights in leadhook.
 create or replace function leadhook.send_webhook_for_keys()
@@ -681,7 +653,6 @@ begin
 end
 $$;
 comment on function leadhook.send_webhook_for_keys() is 'After a statement on gemini_api: sends a webhook, since leads may have waited for a key.';
-revoke all on function leadhook.send_webhook_for_keys() from public, anon, authenticated;
 
 -- `create or replace trigger` locks the table against writers even when nothing changes.
 create or replace function leadhook.ensure_trigger(p_table regclass, p_definition text)
@@ -701,4 +672,3 @@ end
 $$;
 comment on function leadhook.ensure_trigger(regclass, text) is
   'Creates or replaces a trigger unless it is there, enabled and the same. The definition is spelt as pg_get_triggerdef() spells it.';
-revoke all on function leadhook.ensure_trigger(regclass, text) from public, anon, authenticated;

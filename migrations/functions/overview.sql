@@ -53,8 +53,6 @@ end
 $$;
 comment on function leadhook.count_slice(timestamptz, int) is
   'Adds the next p_most attempts to leadhook.hourly_counts, and returns whether there are more; nothing while another call does so.';
-revoke all on function leadhook.count_slice(timestamptz, int) from public, anon, authenticated;
-grant execute on function leadhook.count_slice(timestamptz, int) to service_role;
 
 create or replace function leadhook.count_attempts(p_now timestamptz, p_budget interval)
 returns void
@@ -70,8 +68,6 @@ begin
 end
 $$;
 comment on function leadhook.count_attempts(timestamptz, interval) is 'Counts attempts for about so long, one slice at least.';
-revoke all on function leadhook.count_attempts(timestamptz, interval) from public, anon, authenticated;
-grant execute on function leadhook.count_attempts(timestamptz, interval) to service_role;
 
 create or replace function leadhook.duration_bucket(p_ms numeric)
 returns int
@@ -82,8 +78,6 @@ as $$
   select floor(ln(greatest(p_ms, 1)::float8) / ln(1.25::float8))::int
 $$;
 comment on function leadhook.duration_bucket(numeric) is 'The power of 1.25 below a number of milliseconds.';
-revoke all on function leadhook.duration_bucket(numeric) from public, anon, authenticated;
-grant execute on function leadhook.duration_bucket(numeric) to service_role;
 
 create or replace function leadhook.typical_durations(p_since timestamptz)
 returns jsonb
@@ -115,8 +109,6 @@ as $$
 $$;
 comment on function leadhook.typical_durations(timestamptz) is
   'Of leads that were saved since this hour: milliseconds from eligible_at to the first call and to the answer, median and 95th percentile.';
-revoke all on function leadhook.typical_durations(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.typical_durations(timestamptz) to service_role;
 
 -- Who waits in the queue came in, too: while nothing is claimed, that is the news.
 create or replace function leadhook.count_hours(p_since timestamptz)
@@ -152,8 +144,6 @@ as $$
   ) as s
 $$;
 comment on function leadhook.count_hours(timestamptz) is 'The figures of each hour since p_since that has any.';
-revoke all on function leadhook.count_hours(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.count_hours(timestamptz) to service_role;
 
 create or replace function leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamptz, p_now timestamptz)
 returns jsonb
@@ -178,8 +168,6 @@ as $$
 $$;
 comment on function leadhook.sum_periods(jsonb, text, timestamptz, timestamptz) is
   'The figures of leadhook.count_hours by hour or day (p_unit, UTC), one for each from p_since to p_now.';
-revoke all on function leadhook.sum_periods(jsonb, text, timestamptz, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.sum_periods(jsonb, text, timestamptz, timestamptz) to service_role;
 
 create or replace function public.leadhook_overview()
 returns jsonb
@@ -219,5 +207,3 @@ end
 $$;
 comment on function public.leadhook_overview() is
   'What happened in the last 48 hours and 30 days: leads in, scored, to contact and failed; how long they took; their scores.';
-revoke all on function public.leadhook_overview() from public, anon, authenticated;
-grant execute on function public.leadhook_overview() to service_role;

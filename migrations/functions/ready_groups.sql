@@ -21,8 +21,6 @@ begin
 end
 $$;
 comment on function leadhook.note_ready_jobs() is 'Trigger: notes the groups of jobs that became ready, or due earlier, with this statement.';
-revoke all on function leadhook.note_ready_jobs() from public, anon, authenticated;
-grant execute on function leadhook.note_ready_jobs() to service_role;
 
 -- Always: a restore or a script with session_replication_role = replica must not hide leads from the claim.
 do $$
@@ -57,8 +55,6 @@ begin
 end
 $$;
 comment on function leadhook.list_ready_groups() is 'Turns notes into groups, or moves their places back. Under the claim lock.';
-revoke all on function leadhook.list_ready_groups() from public, anon, authenticated;
-grant execute on function leadhook.list_ready_groups() to service_role;
 
 -- "is not distinct from", so that the budget is found by its user: the index on those that hold something back would do too, but it is read whole.
 create or replace function leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamptz)
@@ -79,8 +75,6 @@ end
 $$;
 comment on function leadhook.is_any_shut(uuid[], text[], timestamptz) is
   'Whether one of these groups, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
-revoke all on function leadhook.is_any_shut(uuid[], text[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.is_any_shut(uuid[], text[], timestamptz) to service_role;
 
 create or replace function leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamptz)
 returns boolean
@@ -93,8 +87,6 @@ begin
 end
 $$;
 comment on function leadhook.is_shut(uuid, text, timestamptz) is 'The same of one group.';
-revoke all on function leadhook.is_shut(uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.is_shut(uuid, text, timestamptz) to service_role;
 
 -- The sets are subqueries, because they are hashed then whatever the plan knows of them.
 create or replace function leadhook.shut_groups(p_now timestamptz)
@@ -112,8 +104,6 @@ as $$
   )
 $$;
 comment on function leadhook.shut_groups(timestamptz) is 'Takes every group that is_shut out of the claims'' way. Under the claim lock.';
-revoke all on function leadhook.shut_groups(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.shut_groups(timestamptz) to service_role;
 
 create or replace function leadhook.reopen_groups(p_user_ids uuid[])
 returns void
@@ -127,8 +117,6 @@ as $$
 $$;
 comment on function leadhook.reopen_groups(uuid[]) is
   'After the end of a pause or more money: the next claim looks at the groups of these users again, and shuts those that still are. Under the claim lock.';
-revoke all on function leadhook.reopen_groups(uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.reopen_groups(uuid[]) to service_role;
 
 create or replace function leadhook.find_group(p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_tag text)
 returns leadhook.ready_groups
@@ -156,8 +144,6 @@ end
 $$;
 comment on function leadhook.find_group(boolean, timestamptz, uuid, text) is
   'The next group that is not known to be shut or asleep: behind this one, or where p_user_id is null the first.';
-revoke all on function leadhook.find_group(boolean, timestamptz, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.find_group(boolean, timestamptz, uuid, text) to service_role;
 
 create or replace function leadhook.find_head(p_group leadhook.ready_groups, out available_at timestamptz, out lead_id text)
 language plpgsql
@@ -173,8 +159,6 @@ begin
 end
 $$;
 comment on function leadhook.find_head(leadhook.ready_groups) is 'The first ready lead of a group; null: there is none.';
-revoke all on function leadhook.find_head(leadhook.ready_groups) from public, anon, authenticated;
-grant execute on function leadhook.find_head(leadhook.ready_groups) to service_role;
 
 create or replace function leadhook.find_misplaced(p_low_priority boolean, p_now timestamptz, p_user_id uuid)
 returns leadhook.ready_groups[]
@@ -198,8 +182,6 @@ end
 $$;
 comment on function leadhook.find_misplaced(boolean, timestamptz, uuid) is
   'Those of the next 1,000 groups, from this user on, that have no due lead, with the places that they should have.';
-revoke all on function leadhook.find_misplaced(boolean, timestamptz, uuid) from public, anon, authenticated;
-grant execute on function leadhook.find_misplaced(boolean, timestamptz, uuid) to service_role;
 
 create or replace function leadhook.correct_groups(p_groups leadhook.ready_groups[])
 returns void
@@ -218,8 +200,6 @@ end
 $$;
 comment on function leadhook.correct_groups(leadhook.ready_groups[]) is
   'Sets the places of groups, each that of its first ready lead, or, where lead_id is null, removes the group. Under the claim lock.';
-revoke all on function leadhook.correct_groups(leadhook.ready_groups[]) from public, anon, authenticated;
-grant execute on function leadhook.correct_groups(leadhook.ready_groups[]) to service_role;
 
 create or replace function leadhook.earliest_due(p_low_priority boolean, p_now timestamptz)
 returns timestamptz
@@ -257,8 +237,6 @@ end
 $$;
 comment on function leadhook.earliest_due(boolean, timestamptz) is
   'When the first ready lead of a group that is not shut is due; null: there is none. It may be named too early, never too late.';
-revoke all on function leadhook.earliest_due(boolean, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.earliest_due(boolean, timestamptz) to service_role;
 
 -- Corrects nothing, because a save has no claim lock. Too early costs one claim, which corrects it.
 create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz)
@@ -287,5 +265,3 @@ begin
 end
 $$;
 comment on function leadhook.first_due(boolean, timestamptz) is 'As earliest_due; where something is due now, any time that has passed.';
-revoke all on function leadhook.first_due(boolean, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.first_due(boolean, timestamptz) to service_role;

@@ -46,8 +46,6 @@ $$;
 comment on function leadhook.decide_replay(text[], boolean) is
   'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, '
   'held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where scoring it fails) or unknown.';
-revoke all on function leadhook.decide_replay(text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.decide_replay(text[], boolean) to service_role;
 
 create or replace function leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean)
 returns table (lead_id text, outcome text, missing text[])
@@ -111,8 +109,6 @@ end
 $$;
 comment on function leadhook.queue_replay(bigint, text[], boolean) is
   'Makes ready what leadhook.decide_replay says; what was paid for and not written is kept.';
-revoke all on function leadhook.queue_replay(bigint, text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.queue_replay(bigint, text[], boolean) to service_role;
 
 create or replace function public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text default null)
 returns jsonb
@@ -165,8 +161,6 @@ end
 $$;
 comment on function public.leadhook_replay(text[], text, text) is
   'Scores up to 1000 named leads again, and sends a webhook. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
-revoke all on function public.leadhook_replay(text[], text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_replay(text[], text, text) to service_role;
 
 -- state and error_code are the job's, outcome that of its last attempt, score, prompt_version and flag those of its last result; since and until say
 -- when its last run ended. All fields that are given must fit.
@@ -222,8 +216,6 @@ begin
 end
 $$;
 comment on function leadhook.matching_leads(text[], jsonb, int) is 'The places in p_lead_ids of the first p_most leads that match a filter.';
-revoke all on function leadhook.matching_leads(text[], jsonb, int) from public, anon, authenticated;
-grant execute on function leadhook.matching_leads(text[], jsonb, int) to service_role;
 
 create or replace function leadhook.match_leads(
   p_filter jsonb, p_after_lead text, out lead_ids text[], out last_lead text
@@ -244,8 +236,6 @@ end
 $$;
 comment on function leadhook.match_leads(jsonb, text) is
   'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
-revoke all on function leadhook.match_leads(jsonb, text) from public, anon, authenticated;
-grant execute on function leadhook.match_leads(jsonb, text) to service_role;
 
 create or replace function leadhook.next_leads(
   p_filter jsonb, p_after_lead text, p_most int, out lead_ids text[], out last_lead text
@@ -277,8 +267,6 @@ end
 $$;
 comment on function leadhook.next_leads(jsonb, text, int) is
   'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
-revoke all on function leadhook.next_leads(jsonb, text, int) from public, anon, authenticated;
-grant execute on function leadhook.next_leads(jsonb, text, int) to service_role;
 
 create or replace function leadhook.queue_slice(p_replay_id bigint)
 returns void
@@ -327,8 +315,6 @@ begin
 end
 $$;
 comment on function leadhook.queue_slice(bigint) is 'Queues the next leads of a replay; sends a webhook with the first and with the last of them.';
-revoke all on function leadhook.queue_slice(bigint) from public, anon, authenticated;
-grant execute on function leadhook.queue_slice(bigint) to service_role;
 
 -- What another replay waits for as well stays queued, for that one.
 create or replace function leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[])
@@ -403,8 +389,6 @@ end
 $$;
 comment on function leadhook.unqueue_replay(bigint, text[]) is
   'Makes the jobs of these leads what they were before this replay, where they are not leased yet.';
-revoke all on function leadhook.unqueue_replay(bigint, text[]) from public, anon, authenticated;
-grant execute on function leadhook.unqueue_replay(bigint, text[]) to service_role;
 
 create or replace function leadhook.stop_slice(p_replay_id bigint)
 returns void
@@ -436,8 +420,6 @@ begin
 end
 $$;
 comment on function leadhook.stop_slice(bigint) is 'Takes the next leads of a replay out of the queue.';
-revoke all on function leadhook.stop_slice(bigint) from public, anon, authenticated;
-grant execute on function leadhook.stop_slice(bigint) to service_role;
 
 create or replace function leadhook.work_on_replay(p_replay_id bigint)
 returns void
@@ -457,8 +439,6 @@ begin
 end
 $$;
 comment on function leadhook.work_on_replay(bigint) is 'One slice of a replay that is being made or unmade, unless another call is at it.';
-revoke all on function leadhook.work_on_replay(bigint) from public, anon, authenticated;
-grant execute on function leadhook.work_on_replay(bigint) to service_role;
 
 create or replace function leadhook.has_slices()
 returns boolean
@@ -470,8 +450,6 @@ as $$
     or exists (select from leadhook.releases as b where b.ended_at is null)
 $$;
 comment on function leadhook.has_slices() is 'Whether leadhook_replay_slice has something to do.';
-revoke all on function leadhook.has_slices() from public, anon, authenticated;
-grant execute on function leadhook.has_slices() to service_role;
 
 create or replace function public.leadhook_replay_slice()
 returns jsonb
@@ -497,8 +475,6 @@ $$;
 comment on function public.leadhook_replay_slice() is
   'Goes on with the oldest replay that is being made or unmade, 250 leads at a time, or with the oldest release of the backlog. left: there is more, '
   'again after a pause.';
-revoke all on function public.leadhook_replay_slice() from public, anon, authenticated;
-grant execute on function public.leadhook_replay_slice() to service_role;
 
 create or replace function public.leadhook_replay_filtered(p_filter jsonb, p_limit int, p_actor text, p_reason text default null)
 returns jsonb
@@ -528,8 +504,6 @@ $$;
 comment on function public.leadhook_replay_filtered(jsonb, int, text, text) is
   'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: '
   'leadhook_replay_slice goes on.';
-revoke all on function public.leadhook_replay_filtered(jsonb, int, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_filtered(jsonb, int, text, text) to service_role;
 
 create or replace function public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text default null)
 returns jsonb
@@ -561,8 +535,6 @@ $$;
 comment on function public.leadhook_replay_stop(bigint, text, text) is
   'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: '
   'leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
-revoke all on function public.leadhook_replay_stop(bigint, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_stop(bigint, text, text) to service_role;
 
 -- What was paid for the last run that gave each of these leads a result, in all its attempts.
 create or replace function leadhook.usage_of(p_lead_ids text[])
@@ -581,8 +553,6 @@ as $$
   ) as v
   join leadhook.attempts as t on t.lead_id = v.lead_id and t.run = v.run and t.calls > 0
 $$;
-revoke all on function leadhook.usage_of(text[]) from public, anon, authenticated;
-grant execute on function leadhook.usage_of(text[]) to service_role;
 
 create or replace function leadhook.average_usage()
 returns table (calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric,
@@ -602,8 +572,6 @@ as $$
   ) as t
 $$;
 comment on function leadhook.average_usage() is 'Of one of the last 1000 leads that were scored; nulls where none was lately.';
-revoke all on function leadhook.average_usage() from public, anon, authenticated;
-grant execute on function leadhook.average_usage() to service_role;
 
 create or replace function public.leadhook_replay_dry_run(
   p_lead_ids text[], p_filter jsonb, p_limit int, p_after_lead text default ''
@@ -645,8 +613,6 @@ $$;
 comment on function public.leadhook_replay_dry_run(text[], jsonb, int, text) is
   'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last scored. last_lead: '
   'where the next slice begins; null when this was the last. average: of any lead lately, for those that never were scored.';
-revoke all on function public.leadhook_replay_dry_run(text[], jsonb, int, text) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_dry_run(text[], jsonb, int, text) to service_role;
 
 create or replace function leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] default null)
 returns table (lead_id text, state text, score int, error_code text, reason text)
@@ -679,8 +645,6 @@ end
 $$;
 comment on function leadhook.replay_states(bigint, text[]) is
   'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun again by a change).';
-revoke all on function leadhook.replay_states(bigint, text[]) from public, anon, authenticated;
-grant execute on function leadhook.replay_states(bigint, text[]) to service_role;
 
 create or replace function leadhook.replay_usage(p_replay_id bigint)
 returns jsonb
@@ -700,8 +664,6 @@ as $$
   from leadhook.attempts as t
   where t.replay_id = replay_usage.p_replay_id
 $$;
-revoke all on function leadhook.replay_usage(bigint) from public, anon, authenticated;
-grant execute on function leadhook.replay_usage(bigint) to service_role;
 
 create or replace function leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text)
 returns jsonb
@@ -723,8 +685,6 @@ begin
 end
 $$;
 comment on function leadhook.replay_leads_page(bigint, text) is 'The next 1001 leads of a replay behind p_after_lead.';
-revoke all on function leadhook.replay_leads_page(bigint, text) from public, anon, authenticated;
-grant execute on function leadhook.replay_leads_page(bigint, text) to service_role;
 
 create or replace function public.leadhook_replay_status(
   p_replay_id bigint, p_after_lead text default '', p_limit int default 100, p_most int default null
@@ -787,8 +747,6 @@ $$;
 comment on function public.leadhook_replay_status(bigint, text, int, int) is
   'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay. complete '
   'false: it has more than p_most leads, of which only those that wait are counted, up to 100,000.';
-revoke all on function public.leadhook_replay_status(bigint, text, int, int) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_status(bigint, text, int, int) to service_role;
 
 create or replace function public.leadhook_replays(p_limit int default 20)
 returns jsonb
@@ -812,5 +770,3 @@ begin
 end
 $$;
 comment on function public.leadhook_replays(int) is 'The newest replays, up to 1,000; leadhook_replay_status says how far one is.';
-revoke all on function public.leadhook_replays(int) from public, anon, authenticated;
-grant execute on function public.leadhook_replays(int) to service_role;

@@ -40,8 +40,6 @@ $$;
 comment on function leadhook.read_results(jsonb) is
   'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible; '
   'where only the message failed, they are null). Raises PT400 unless each names a lease and has a whole score.';
-revoke all on function leadhook.read_results(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.read_results(jsonb) to service_role;
 
 create or replace function leadhook.lock_application_rows(p_lead_ids text[])
 returns text[]
@@ -78,8 +76,6 @@ end
 $$;
 comment on function leadhook.lock_application_rows(text[]) is
   'Locks the details and answers of these leads without waiting; returns the leads of which the application holds a row.';
-revoke all on function leadhook.lock_application_rows(text[]) from public, anon, authenticated;
-grant execute on function leadhook.lock_application_rows(text[]) to service_role;
 
 create or replace function leadhook.check_results(p_results leadhook.ending[], p_busy text[])
 returns leadhook.ending[]
@@ -147,8 +143,6 @@ $$;
 comment on function leadhook.check_results(leadhook.ending[], text[]) is
   'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. '
   'ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
-revoke all on function leadhook.check_results(leadhook.ending[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.check_results(leadhook.ending[], text[]) to service_role;
 
 -- Raises where the application's own constraint or trigger refuses, discards or takes back a row: a lead that stayed unsent would be checked and
 -- paid for again and again. The application's deferred constraints are checked here, where a lead can still be distinguished from the others.
@@ -215,8 +209,6 @@ $$;
 comment on function leadhook.write_answers(leadhook.ending[]) is
   'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; '
   'where there are none, the lead''s only row; else it is added.';
-revoke all on function leadhook.write_answers(leadhook.ending[]) from public, anon, authenticated;
-grant execute on function leadhook.write_answers(leadhook.ending[]) to service_role;
 
 create or replace function leadhook.existing_constraint(p_name text)
 returns text
@@ -233,8 +225,6 @@ as $$
 $$;
 comment on function leadhook.existing_constraint(text) is
   'The name, if a constraint or an index has it: a trigger may raise an error that names anything, such as a person.';
-revoke all on function leadhook.existing_constraint(text) from public, anon, authenticated;
-grant execute on function leadhook.existing_constraint(text) to service_role;
 
 -- 50 leads that each wait for 50 ms still end within the statement's 5 s.
 create or replace function leadhook.write_each_answer(p_answers leadhook.ending[])
@@ -326,8 +316,6 @@ comment on function leadhook.write_each_answer(leadhook.ending[]) is
   'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as '
   'note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises '
   'where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
-revoke all on function leadhook.write_each_answer(leadhook.ending[]) from public, anon, authenticated;
-grant execute on function leadhook.write_each_answer(leadhook.ending[]) to service_role;
 
 create or replace function leadhook.check_each_result(p_results leadhook.ending[], p_busy text[])
 returns leadhook.ending[]
@@ -358,8 +346,6 @@ end
 $$;
 comment on function leadhook.check_each_result(leadhook.ending[], text[]) is
   'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
-revoke all on function leadhook.check_each_result(leadhook.ending[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.check_each_result(leadhook.ending[], text[]) to service_role;
 
 create or replace function leadhook.keep_results(p_results leadhook.ending[], p_now timestamptz)
 returns void
@@ -391,8 +377,6 @@ begin
 end
 $$;
 comment on function leadhook.keep_results(leadhook.ending[], timestamptz) is 'Keeps the answer of each run, written to the application or not.';
-revoke all on function leadhook.keep_results(leadhook.ending[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.keep_results(leadhook.ending[], timestamptz) to service_role;
 
 -- All at once, in a short time; if that raises, each for itself.
 create or replace function leadhook.write_results(p_results leadhook.ending[])
@@ -429,8 +413,6 @@ end
 $$;
 comment on function leadhook.write_results(leadhook.ending[]) is
   'Writes the answers of the results that say saved, with or without a message, and ends, and returns all results with what became of each.';
-revoke all on function leadhook.write_results(leadhook.ending[]) from public, anon, authenticated;
-grant execute on function leadhook.write_results(leadhook.ending[]) to service_role;
 
 create or replace function public.leadhook_save(p_worker text, p_results jsonb)
 returns jsonb
@@ -492,5 +474,3 @@ comment on function public.leadhook_save(text, jsonb) is
   'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, '
   'with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: '
   'refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
-revoke all on function public.leadhook_save(text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_save(text, jsonb) to service_role;

@@ -41,8 +41,6 @@ begin
 end
 $$;
 comment on function leadhook.sweep_leads(text) is 'Looks at the next unsent leads; last_lead is null when these were the last.';
-revoke all on function leadhook.sweep_leads(text) from public, anon, authenticated;
-grant execute on function leadhook.sweep_leads(text) to service_role;
 
 create or replace function leadhook.sweep_jobs(p_after_lead text, out last_lead text, out looked_at int, out removed int)
 language plpgsql
@@ -95,8 +93,6 @@ $$;
 comment on function leadhook.sweep_jobs(text) is
   'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep, tries what budgets turned away again; last_lead is '
   'null when these were the last.';
-revoke all on function leadhook.sweep_jobs(text) from public, anon, authenticated;
-grant execute on function leadhook.sweep_jobs(text) to service_role;
 
 create or replace function leadhook.collect_webhook_answers(p_now timestamptz)
 returns void
@@ -114,8 +110,6 @@ as $$
   where h.webhook_id = r.id and (h.status_code is not null or h.error is not null or h.timed_out)
 $$;
 comment on function leadhook.collect_webhook_answers(timestamptz) is 'Notes what became of each webhook, before pg_net forgets it.';
-revoke all on function leadhook.collect_webhook_answers(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.collect_webhook_answers(timestamptz) to service_role;
 
 create or replace function leadhook.sweep_records(p_now timestamptz)
 returns void
@@ -156,8 +150,6 @@ $$;
 comment on function leadhook.sweep_records(timestamptz) is
   'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, the audit after 365, the overview''s counts '
   'after 32, keys 30 days after they are gone, the costs of a day after 800.';
-revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.sweep_records(timestamptz) to service_role;
 
 create or replace function public.leadhook_sweep(p_worker text, p_budget_ms int default 50)
 returns jsonb
@@ -241,8 +233,6 @@ $$;
 comment on function public.leadhook_sweep(text, int) is
   'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for at most p_budget_ms, one slice at least. busy: another process sweeps. A call after '
   'round_finished begins the next round.';
-revoke all on function public.leadhook_sweep(text, int) from public, anon, authenticated;
-grant execute on function public.leadhook_sweep(text, int) to service_role;
 
 create or replace function leadhook.held_groups(
   p_user_id uuid default null, p_tag text default null, p_since timestamptz default null
@@ -296,8 +286,6 @@ $$;
 comment on function leadhook.held_groups(uuid, text, timestamptz) is
   'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and '
   'how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
-revoke all on function leadhook.held_groups(uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.held_groups(uuid, text, timestamptz) to service_role;
 
 create or replace function leadhook.release_backlog(
   p_user_id uuid, p_tag text, p_after_lead text, p_limit int, p_redo boolean,
@@ -355,8 +343,6 @@ comment on function leadhook.release_backlog(uuid, text, text, int, boolean) is
   'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and sends a webhook. Without '
   'p_redo those that have an answer in llm_response stay held; what is not eligible any more goes to sleep. last_lead: where to go on '
   'while the limit is not reached; null when these were the last.';
-revoke all on function leadhook.release_backlog(uuid, text, text, int, boolean) from public, anon, authenticated;
-grant execute on function leadhook.release_backlog(uuid, text, text, int, boolean) to service_role;
 
 -- 1100 and 800 are the fixed parts of the two requests: the instructions, and the names of a lead's fields.
 create or replace function leadhook.held_size(p_lead_ids text[])
@@ -393,8 +379,6 @@ as $$
 $$;
 comment on function leadhook.held_size(text[]) is
   'How many of these held leads have all that is sent to the model, and how many characters that is.';
-revoke all on function leadhook.held_size(text[]) from public, anon, authenticated;
-grant execute on function leadhook.held_size(text[]) to service_role;
 
 -- The whole backlog is counted; for a person who waits, so the limit is long.
 create or replace function public.leadhook_backlog(
@@ -444,8 +428,6 @@ $$;
 comment on function public.leadhook_backlog(uuid, text, timestamptz, boolean) is
   'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_groups has them, the size of '
   'what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
-revoke all on function public.leadhook_backlog(uuid, text, timestamptz, boolean) from public, anon, authenticated;
-grant execute on function public.leadhook_backlog(uuid, text, timestamptz, boolean) to service_role;
 
 create or replace function public.leadhook_release_backlog(
   p_user_id uuid, p_tag text, p_after_lead text default '', p_limit int default 500, p_redo boolean default false, p_actor text default null,
@@ -468,5 +450,3 @@ begin
 end
 $$;
 comment on function public.leadhook_release_backlog(uuid, text, text, int, boolean, text, text) is 'One slice of leadhook.release_backlog.';
-revoke all on function public.leadhook_release_backlog(uuid, text, text, int, boolean, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_release_backlog(uuid, text, text, int, boolean, text, text) to service_role;

@@ -143,8 +143,7 @@ async def test_migrate_says_that_it_left_the_predecessors_function(bare_database
 
 FUNCTION = Migration(
     "functions/zzz.sql",
-    "create or replace function leadhook.answer() returns int language sql as 'select 41';\n"
-    "revoke all on function leadhook.answer() from public, anon, authenticated;\n",
+    "create or replace function leadhook.answer() returns int language sql as 'select 41';\n",
 )
 
 
@@ -161,6 +160,18 @@ async def test_a_changed_function_is_live_after_migrate_and_an_unchanged_one_is_
     said.clear()
     await migrate(database.conninfo, [*EVERY, edited], said.append)
     assert said == [f"up to date: all {len(EVERY) + 1} migrations are applied"]
+
+
+async def test_migrate_restores_the_rights_of_functions(database: Database) -> None:
+    """As doctor promises, even if no file has changed."""
+    await migrate(database.conninfo, EVERY, silent)
+    with database.connect() as connection:
+        connection.execute("grant execute on function public.leadhook_status() to anon, public")
+        connection.execute("revoke execute on function public.leadhook_failures() from service_role")
+        await migrate(database.conninfo, EVERY, silent)
+        rights = "select has_function_privilege(%s, %s, 'execute')"
+        assert connection.execute(rights, ("anon", "public.leadhook_status()")).fetchone() == (False,)
+        assert connection.execute(rights, ("service_role", "public.leadhook_failures()")).fetchone() == (True,)
 
 
 async def test_nothing_of_a_function_file_that_fails_is_kept(database: Database) -> None:

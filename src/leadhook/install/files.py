@@ -19,12 +19,16 @@ from leadhook.install.sql import query
 
 WEBHOOKS_NAME: Final = "leadhook_webhooks.sql"
 """webhooks.sql in a project of the Supabase CLI."""
+GRANT_FUNCTIONS: Final = query("grant_functions").decode()
+"""Ends each file of functions, so that no function is open to others for a moment."""
 _NAME = re.compile(r"\d{14}_\w+\.sql")
 _FUNCTIONS = "functions/"
 _TIMESTAMP = "%Y%m%d%H%M%S"
 _CONCURRENTLY = re.compile(r"^(create(?: unique)? index) concurrently ", re.MULTILINE)
 _NO_TRANSACTION = re.compile(r"^-- leadhook: no transaction$", re.MULTILINE)
 _STEP = re.compile(r"^-- step: (.+)$", re.MULTILINE)
+_FUNCTION = re.compile(r"^create or replace function (\w+\.\w+)\(", re.MULTILINE)
+_DEFAULT = re.compile(r"\s+default\s")
 _TOKEN = re.compile(
     r"""
     (?P<comment> --[^\n]* | /\*.*?\*/ )
@@ -56,6 +60,11 @@ class Migration:
         return sha256(self.sql.encode()).hexdigest()
 
     @property
+    def functions(self) -> list[str]:
+        """The functions that it creates, each with the types of its parameters, as `regprocedure` reads them."""
+        return [f"{found[1]}({', '.join(_types(self.sql, found.end()))})" for found in _FUNCTION.finditer(self.sql)]
+
+    @property
     def repeatable(self) -> bool:
         """True for a file of functions, which is applied again whenever its text changes."""
         return self.name.startswith(_FUNCTIONS)
@@ -79,7 +88,7 @@ def read_migrations() -> list[Migration]:
     texts = {entry.name: entry.read_text("utf-8") for entry in root.iterdir() if _NAME.fullmatch(entry.name)}
     functions = root / "functions"
     if functions.is_dir():
-        texts |= {f"{_FUNCTIONS}{entry.name}": entry.read_text("utf-8") for entry in functions.iterdir()}
+        texts |= {f"{_FUNCTIONS}{each.name}": each.read_text("utf-8") + GRANT_FUNCTIONS for each in functions.iterdir()}
     return [Migration(name, texts[name]) for name in sorted(texts)]
 
 
@@ -109,6 +118,23 @@ def split_statements(sql: str) -> Iterator[str]:
             start = token.start()
     if start is not None:
         yield sql[start:].rstrip()
+
+
+def _types(sql: str, start: int) -> Iterator[str]:
+    """The types of the parameters whose list begins at this place, without those that only return something."""
+    depth, parameters = 1, [""]
+    for token in _TOKEN.finditer(sql, start):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0:
+            break
+        if depth == 1 and token[0] == ",":
+            parameters.append("")
+        elif not token["comment"]:
+            parameters[-1] += token[0]
+    for parameter in parameters:
+        declaration = _DEFAULT.split(parameter.strip())[0]
+        if declaration and not declaration.startswith("out "):
+            yield declaration.removeprefix("inout ").split(maxsplit=1)[1]
 
 
 def copy_migrations(migrations: Sequence[Migration], directory: Path, report: Report) -> None:

@@ -10,15 +10,13 @@ from psycopg.sql import SQL, Identifier
 
 from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, Report, connect, describe_error, fetch_all, fetch_one
-from leadhook.install.files import Migration, split_statements
+from leadhook.install.files import GRANT_FUNCTIONS, Migration, split_statements
 from leadhook.install.locks import TWO_MINUTES, Change, Patience, installer_lock
 from leadhook.install.sequences import advance_sequences
 from leadhook.install.sql import query
 from leadhook.install.tables import advise, check_tables, describe_difference, footprint
 
 _HISTORY_EXISTS: Final = b"select to_regclass('leadhook.migrations') is not null as there"
-_OURS = re.compile(r"^revoke all on function ((?:leadhook\.|public\.leadhook_)\w+\([^)]*\)) from public", re.MULTILINE)
-"""Each of leadhook's functions, by the revoke below it."""
 _CONCURRENT_INDEX = re.compile(
     r"create\s+index\s+concurrently\s+if\s+not\s+exists\s+(\w+)\s+on\s+(\w+)\.(\w+)\s+(.+)", re.IGNORECASE | re.DOTALL
 )
@@ -50,6 +48,7 @@ async def migrate(
             report(f"{migration.name}  {(perf_counter() - started) * 1000:.0f} ms")
         if not _find_newer(migrations, history):
             await _drop_obsolete_functions(change, migrations, is_installed=True)
+            await change.execute("rights of functions", GRANT_FUNCTIONS, kept="they stay as they were")
         await advance_sequences(change)
         for line in [*describe_difference(before, await footprint(connection)), *await advise(connection)]:
             report(line)
@@ -94,7 +93,7 @@ async def find_obsolete_functions(
     PostgREST could not choose between two functions of one name. Before the first migration (`is_installed` false), any
     function with the name of one of ours: `create or replace` fails if its parameters have other names.
     """
-    ours = sorted({signature for migration in migrations for signature in _OURS.findall(migration.sql)})
+    ours = sorted({function for migration in migrations for function in migration.functions})
     return await fetch_all(connection, query("obsolete_functions"), {"ours": ours, "is_installed": is_installed})
 
 
