@@ -1,4 +1,4 @@
-"""`leadhook local demo`, whole: from an empty directory to the table, and gone afterwards."""
+"""`leadhook local demo` and `up`, whole: from an empty directory to the table, and gone afterwards."""
 
 import json
 import os
@@ -6,39 +6,45 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import PATIENCE_S
-from tests.support.processes import environment
+from tests.conftest import poll
+from tests.support.processes import START_S, Process, environment
 
-COMMAND = (sys.executable, "-m", "leadhook", "local", "demo")
+READY = re.compile(r"(\S+)/local\.json")
+START = Callable[..., Process]
+"""Starts a command of `leadhook local`, with no terminal and none of the caller's settings; executed: as users do."""
 
 
 @pytest.fixture
-def demo() -> Iterator[subprocess.Popen[str]]:
-    """The running demo, with no terminal and none of the caller's settings."""
-    with subprocess.Popen(
-        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
+def start(tmp_path: Path) -> Iterator[START]:
+    """It ends with the test."""
+    started: list[Process] = []
+
+    def start(*words: str, executed: bool = False) -> Process:
+        command = ["leadhook" if executed else "tests.support.forked_stack", "local", *words]
+        started.append(Process(command, log=tmp_path / "said.log", env=environment(), executed=executed))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
 
 
-def read_until_ready(demo: subprocess.Popen[str]) -> tuple[str, Path, dict[str, int]]:
-    """What the demo says until its stack is ready, its directory, and its processes by name."""
-    assert demo.stdout is not None
-    said = ""
-    for line in demo.stdout:
-        said += line
-        if found := re.search(r"(\S+)/local\.json", line):
-            directory = Path(found[1])
-            return said, directory, json.loads((directory / "local.json").read_text())["pids"]
-    raise AssertionError(said)
+def read_until(process: Process, said: re.Pattern[str]) -> re.Match[str]:
+    """What it says, up to there."""
+    poll(lambda: said.search(process.output()) is not None or not process.running, process.output, START_S)
+    found = said.search(process.output())
+    assert found, process.output()
+    return found
+
+
+def stack_of(demo: Process) -> tuple[Path, dict[str, int]]:
+    """The demo's directory, and its processes by name, once its stack is ready."""
+    directory = Path(read_until(demo, READY)[1])
+    return directory, json.loads((directory / "local.json").read_text())["pids"]
 
 
 def is_alive(pid: int) -> bool:
@@ -50,12 +56,14 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_the_demo_answers_every_sample_lead_by_webhook(demo: subprocess.Popen[str]) -> None:
+def test_the_demo_answers_every_sample_lead_by_webhook(start: START) -> None:
     """Exit 0, all 24 in the table, and neither process nor directory left."""
-    said, directory, pids = read_until_ready(demo)
-    output, _ = demo.communicate(timeout=240)
-    assert demo.returncode == 0, said + output
-    assert "STAND-IN" in said
+    demo = start("demo", executed=True)
+    directory, pids = stack_of(demo)
+    code = demo.wait(START_S)
+    output = demo.output()
+    assert code == 0, output
+    assert "STAND-IN" in output
     assert "24 of 24" in output
     assert "the stand-in's own count comes to the same" in output
     assert len(re.findall(r"^\S.* (?:yes|no) +(?:\d[\d,]* +){4}\d[\d,]*", output, re.MULTILINE)) == 24
@@ -70,47 +78,35 @@ def test_the_demo_answers_every_sample_lead_by_webhook(demo: subprocess.Popen[st
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
 
 
-def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(tmp_path: Path) -> None:
+def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(start: START, tmp_path: Path) -> None:
     """Its own lines, run by a shell, bring a lead whose answer is the next line; no secret is on screen."""
     state = tmp_path / "stack"
+    up = start("up", "--state-dir", str(state))
+    said = read_until(up, re.compile(r"\A.*New answers:\n", re.DOTALL))[0]
+    facts = json.loads((state / "local.json").read_text())
+    lines = said.partition("from another terminal")[2].partition("\n")[2].partition("\n\n")[0]
     env = environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    command = [*COMMAND[:-1], "up", "--state-dir", str(state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as process:
-        assert process.stdout is not None
-        try:
-            said = ""
-            for line in process.stdout:
-                said += line
-                if line.endswith("New answers:\n"):
-                    break
-            facts = json.loads((state / "local.json").read_text())
-            lines = said.partition("from another terminal")[2].partition("\n")[2].partition("\n\n")[0]
-            done = subprocess.run(["/bin/sh", "-c", lines], env=env, capture_output=True, text=True, check=False)
-            answer = process.stdout.readline()
-            process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-        assert process.wait(PATIENCE_S) == 0, rest
+    done = subprocess.run(["/bin/sh", "-c", lines], env=env, capture_output=True, text=True, check=False)
+    read_until(up, re.compile(r"New answers:\n\d\d:\d\d:\d\d  score +\d+  Eva Brandt  by webhook: .*\n"))
+    up.signal(signal.SIGINT)
+    assert up.wait() == 0, up.output()
     assert "24 of 24" in said
     assert all(str(facts[name]) in said for name in ("service_url", "supabase_url"))
     assert re.search(rf"Console +{facts['service_url']}/console/sign-in\?code=\S+\n", said)
     assert done.returncode == 0, done.stderr
     assert "mine-1" in done.stdout
-    assert re.search(r"^\d\d:\d\d:\d\d  score +\d+  Eva Brandt  by webhook: ", answer)
     secrets = ("secret_key", "service_role_key", "anon_key", "admin_token", "webhook_secret", "database_url")
-    assert [name for name in secrets if str(facts[name]) in said + answer + rest] == []
+    assert [name for name in secrets if str(facts[name]) in up.output()] == []
 
 
-def test_an_interrupted_demo_stops_everything(demo: subprocess.Popen[str]) -> None:
+def test_an_interrupted_demo_stops_everything(start: START) -> None:
     """Ctrl-C in the middle: 130, and neither process nor directory left."""
-    said, directory, pids = read_until_ready(demo)
+    demo = start("demo")
+    directory, pids = stack_of(demo)
     assert {"postgres", "service"} <= pids.keys()
     assert all(is_alive(pid) for pid in pids.values())
-    demo.send_signal(signal.SIGINT)
-    rest, _ = demo.communicate(timeout=120)
-    assert demo.returncode == 130, said + rest
-    assert "Traceback" not in rest
+    demo.signal(signal.SIGINT)
+    assert demo.wait() == 130, demo.output()
+    assert "Traceback" not in demo.output()
     assert not directory.exists()
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
