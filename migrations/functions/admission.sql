@@ -749,3 +749,5 @@ $$;
 comment on function public.leadhook_admission(int) is
   'The first p_most pauses and budgets (null: all), those of all users first, with what is left of each budget, and what was spent today (UTC). '
   'needed_usd: the least that a waiting lead may cost, where the budget does not have it.';
+
+select leadhook.grant_functions();

@@ -556,3 +556,5 @@ end
 $$;
 comment on function leadhook.apply_outbox(text, interval) is
   'Folds outbox rows into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
+
+select leadhook.grant_functions();

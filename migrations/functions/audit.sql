@@ -112,3 +112,5 @@ $$;
 comment on function public.leadhook_audit(jsonb, bigint, int) is
   'The entries before p_before (null: the newest) that fit p_filter {action, actor, user_id, since, until}, newest first. before: for the next page; '
   'null: these were the last.';
+
+select leadhook.grant_functions();

@@ -203,3 +203,5 @@ begin
 end
 $$;
 comment on function public.leadhook_stop_release(bigint, text, text) is 'Releases no more of this release''s leads; those that are queued stay so.';
+
+select leadhook.grant_functions();

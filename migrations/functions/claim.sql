@@ -828,3 +828,5 @@ comment on function public.leadhook_claim(uuid, text, int, int, uuid, text[], te
   'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
   'p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. '
   'blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+
+select leadhook.grant_functions();

@@ -622,3 +622,5 @@ end
 $$;
 comment on function public.leadhook_lead_input(text) is
   'The fields of a lead and its prompts as a claim would hand them out now, whatever its job''s state; empty where there is no job or no prompts row.';
+
+select leadhook.grant_functions();

@@ -743,3 +743,5 @@ begin
 end
 $$;
 comment on function leadhook.recent_figures(timestamptz) is 'The numbers that operators watch, at most 10 s old, with their age.';
+
+select leadhook.grant_functions();

@@ -487,3 +487,5 @@ end
 $$;
 comment on function leadhook.check_each(text[]) is
   'check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.';
+
+select leadhook.grant_functions();

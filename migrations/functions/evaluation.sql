@@ -125,3 +125,5 @@ end
 $$;
 comment on function public.leadhook_book_evaluation(jsonb) is
   'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
+
+select leadhook.grant_functions();

@@ -181,3 +181,5 @@ end
 $$;
 comment on function leadhook.notice_restore() is
   'Moves sequences that are behind their rows, and, on another server or timeline than that of the last claim, the fences by a billion.';
+
+select leadhook.grant_functions();

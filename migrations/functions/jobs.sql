@@ -188,3 +188,5 @@ $$;
 comment on function leadhook.erase_leads(text[]) is
   'Deletes all that is kept of leads that the application has deleted, and returns the number of jobs. What a lease had reserved is booked as '
   'wasted.';
+
+select leadhook.grant_functions();

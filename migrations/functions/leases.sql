@@ -477,3 +477,5 @@ $$;
 comment on function public.leadhook_release(text, jsonb) is
   'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. '
   'Outcomes: released, dead, lease_lost, gone; busy: another transaction has the row, try again soon. Repeating it after a lost reply gives the same answer.';
+
+select leadhook.grant_functions();

@@ -284,3 +284,5 @@ comment on function public.leadhook_save_on_demand(text, jsonb) is
   'application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and '
   'reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its '
   'job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
+
+select leadhook.grant_functions();

@@ -672,3 +672,5 @@ end
 $$;
 comment on function leadhook.ensure_trigger(regclass, text) is
   'Creates or replaces a trigger unless it is there, enabled and the same. The definition is spelt as pg_get_triggerdef() spells it.';
+
+select leadhook.grant_functions();

@@ -207,3 +207,5 @@ end
 $$;
 comment on function public.leadhook_overview() is
   'What happened in the last 48 hours and 30 days: leads in, scored, to contact and failed; how long they took; their scores.';
+
+select leadhook.grant_functions();

@@ -265,3 +265,5 @@ begin
 end
 $$;
 comment on function leadhook.first_due(boolean, timestamptz) is 'As earliest_due; where something is due now, any time that has passed.';
+
+select leadhook.grant_functions();

@@ -770,3 +770,5 @@ begin
 end
 $$;
 comment on function public.leadhook_replays(int) is 'The newest replays, up to 1,000; leadhook_replay_status says how far one is.';
+
+select leadhook.grant_functions();

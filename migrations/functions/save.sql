@@ -474,3 +474,5 @@ comment on function public.leadhook_save(text, jsonb) is
   'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, '
   'with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: '
   'refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
+
+select leadhook.grant_functions();

@@ -450,3 +450,5 @@ begin
 end
 $$;
 comment on function public.leadhook_release_backlog(uuid, text, text, int, boolean, text, text) is 'One slice of leadhook.release_backlog.';
+
+select leadhook.grant_functions();

@@ -623,6 +623,13 @@ CREATE FUNCTION leadhook.forget_rests_for_other_models(p_model text) RETURNS voi
 
 COMMENT ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) IS 'A quota holds for one model: a service that starts with another one tries the key again.';
 
+CREATE FUNCTION leadhook.grant_functions() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS ...;
+
+COMMENT ON FUNCTION leadhook.grant_functions() IS 'Lets service_role alone execute leadhook''s functions, and the owner alone those that its triggers call with its rights.';
+
 CREATE FUNCTION leadhook.has_changes(p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3174,6 +3181,8 @@ GRANT ALL ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_most integer) TO s
 
 REVOKE ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.grant_functions() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;

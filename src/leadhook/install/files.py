@@ -19,8 +19,6 @@ from leadhook.install.sql import query
 
 WEBHOOKS_NAME: Final = "leadhook_webhooks.sql"
 """webhooks.sql in a project of the Supabase CLI."""
-GRANT_FUNCTIONS: Final = query("grant_functions").decode()
-"""Ends each file of functions, so that no function is open to others for a moment."""
 _NAME = re.compile(r"\d{14}_\w+\.sql")
 _FUNCTIONS = "functions/"
 _TIMESTAMP = "%Y%m%d%H%M%S"
@@ -88,7 +86,7 @@ def read_migrations() -> list[Migration]:
     texts = {entry.name: entry.read_text("utf-8") for entry in root.iterdir() if _NAME.fullmatch(entry.name)}
     functions = root / "functions"
     if functions.is_dir():
-        texts |= {f"{_FUNCTIONS}{each.name}": each.read_text("utf-8") + GRANT_FUNCTIONS for each in functions.iterdir()}
+        texts |= {f"{_FUNCTIONS}{entry.name}": entry.read_text("utf-8") for entry in functions.iterdir()}
     return [Migration(name, texts[name]) for name in sorted(texts)]
 
 

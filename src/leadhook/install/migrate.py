@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Identifier
 
 from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, Report, connect, describe_error, fetch_all, fetch_one
-from leadhook.install.files import GRANT_FUNCTIONS, Migration, split_statements
+from leadhook.install.files import Migration, split_statements
 from leadhook.install.locks import TWO_MINUTES, Change, Patience, installer_lock
 from leadhook.install.sequences import advance_sequences
 from leadhook.install.sql import query
@@ -48,7 +48,8 @@ async def migrate(
             report(f"{migration.name}  {(perf_counter() - started) * 1000:.0f} ms")
         if not _find_newer(migrations, history):
             await _drop_obsolete_functions(change, migrations, is_installed=True)
-            await change.execute("rights of functions", GRANT_FUNCTIONS, kept="they stay as they were")
+            if any(migration.repeatable for migration in migrations):
+                await change.execute("rights of functions", "select leadhook.grant_functions()", kept="as they were")
         await advance_sequences(change)
         for line in [*describe_difference(before, await footprint(connection)), *await advise(connection)]:
             report(line)
