@@ -42,6 +42,11 @@ class Google:
             calls: list[dict[str, Any]] = await reply.json()
         return calls
 
+    async def forget(self) -> None:
+        """Empty the list of calls."""
+        async with self.http.delete(f"{self.url}/calls"):
+            pass
+
     async def body(self, number: int) -> dict[str, Any]:
         """What one call brought."""
         async with self.http.get(f"{self.url}/bodies/{number}") as reply:

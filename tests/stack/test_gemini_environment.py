@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.stack.google import SECRET, Google, standing_in
+from tests.stack.google import KEY, LEAD, PROMPTS, SECRET, Google, standing_in
+
+from leadhook.gemini import open_scorer
 
 ASK = """
 import asyncio, sys
@@ -85,19 +87,18 @@ async def ask(google_url: str, variables: dict[str, str]) -> None:
     assert process.returncode == 0, said.decode()
 
 
-@pytest.mark.parametrize("value", ["true", "1", "/nonexistent"])
+@pytest.mark.parametrize("value", ["1", "/nonexistent"])
 async def test_no_variable_that_the_sdks_read_leads_a_call_astray(google: Google, value: str) -> None:
-    """All that stand in their code are set at once, those known to be dangerous to dangerous values."""
-    variables = dict.fromkeys(read_by_the_sdks(), value) | (NAMED if value == "true" else {})
+    """All that stand in their code are set at once."""
     assert {"GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS"} <= read_by_the_sdks()
 
-    await ask(google.url, variables)
+    await ask(google.url, dict.fromkeys(read_by_the_sdks(), value))
 
     assert len(await google.calls()) == 1
 
 
 async def test_a_call_carries_the_leads_key_and_nothing_of_the_machine(tmp_path: Path) -> None:
-    """Neither a key of the environment nor a login of ~/.netrc."""
+    """Neither a key of the environment nor a login of ~/.netrc: variables known to be dangerous have such values."""
     seen: list[web.Request] = []
 
     async def note(request: web.Request) -> web.Response:
@@ -115,7 +116,8 @@ async def test_a_call_carries_the_leads_key_and_nothing_of_the_machine(tmp_path:
     netrc.write_text("default login someone password hunter2\n")
     netrc.chmod(0o600)
     try:
-        await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", NAMED | {"NETRC": str(netrc)})
+        variables = dict.fromkeys(read_by_the_sdks(), "true") | NAMED | {"NETRC": str(netrc)}
+        await ask(f"http://127.0.0.1:{runner.addresses[0][1]}", variables)
     finally:
         await runner.cleanup()
 
@@ -125,8 +127,19 @@ async def test_a_call_carries_the_leads_key_and_nothing_of_the_machine(tmp_path:
     assert request.path == "/v1beta/models/gemini-3.5-flash-lite:generateContent"
 
 
-async def test_a_call_goes_through_the_proxy_of_the_environment(google: Google) -> None:
+async def test_a_call_goes_through_the_proxy_of_the_environment(
+    google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ALL_PROXY too, which the SDK ignores; what NO_PROXY exempts goes directly, also by a network's address."""
-    await ask("http://gemini.test", {"ALL_PROXY": google.url})
-    await ask(google.url, {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "fd00:b5::/64,[::1],127.0.0.0/8"})
+    monkeypatch.setattr(os, "environ", {"ALL_PROXY": google.url})
+    await ask_here("http://gemini.test")
+    exempt = "fd00:b5::/64,[::1],127.0.0.0/8"
+    monkeypatch.setattr(os, "environ", {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": exempt})
+    await ask_here(google.url)
     assert len(await google.calls()) == 2
+
+
+async def ask_here(google_url: str) -> None:
+    """One score by this process: a client reads these variables when it is made."""
+    async with open_scorer(model="gemini-3.5-flash-lite", base_url=google_url) as scorer:
+        await scorer.score(LEAD, PROMPTS, KEY)

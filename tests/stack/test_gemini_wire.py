@@ -333,16 +333,23 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-async def google() -> AsyncIterator[Google]:
-    """One stand-in for all cases."""
+async def stand_in() -> AsyncIterator[Google]:
+    """One for all cases."""
     async with standing_in() as google:
         yield google
 
 
+@pytest.fixture
+async def google(stand_in: Google) -> Google:
+    """It remembers no call."""
+    await stand_in.forget()
+    return stand_in
+
+
 @pytest.fixture(scope="module")
-async def scorer(google: Google) -> AsyncIterator[GeminiScorer]:
+async def scorer(stand_in: Google) -> AsyncIterator[GeminiScorer]:
     """One scorer for all cases: a failed call must leave nothing behind that the next one feels."""
-    async with open_scorer(model="gemini-3.5-flash-lite", base_url=google.url) as scorer:
+    async with open_scorer(model="gemini-3.5-flash-lite", base_url=stand_in.url) as scorer:
         yield scorer
 
 
@@ -363,7 +370,6 @@ async def test_every_answer_has_its_code_and_its_class(
     """And its number of calls, and what it says of the key."""
     case = CASES[name]
     await google.order(**case.do)
-    before = len(await google.calls())
 
     with pytest.raises(Failure) as caught:
         await (scorer.score if step == "score" else scorer.write)(LEAD, PROMPTS, KEY)
@@ -371,7 +377,7 @@ async def test_every_answer_has_its_code_and_its_class(
     failure = caught.value
     assert (failure.kind.value, failure.code) == (case.kind, case.code)
     assert case.parked(failure.park_s), failure.park_s
-    assert failure.usage.calls == case.calls == len(await google.calls()) - before
+    assert failure.usage.calls == case.calls == len(await google.calls())
     assert_says_nothing(failure)
 
 
@@ -407,12 +413,11 @@ async def test_a_fact_without_a_source_is_repaired_by_its_words(scorer: GeminiSc
     """The model reads which words are wrong; the failure that people read does not quote them."""
     text = "Hello Jane, your eighty plants at Acme made me write."
     await google.order(text=json.dumps({"SUBJECT": "Hello Jane", "MESSAGE": text}))
-    before = len(await google.calls())
 
     with pytest.raises(Failure) as caught:
         await scorer.write(LEAD, PROMPTS, KEY)
 
-    *_, repair = (await google.bodies())[before:]
+    *_, repair = await google.bodies()
     assert "eighty" in repair["contents"][-1]["parts"][0]["text"]
     assert (caught.value.code, caught.value.usage.calls) == ("message_unproven_number", 2)
     assert_says_nothing(caught.value)
@@ -480,13 +485,12 @@ async def test_the_tokens_of_an_answer_without_end_are_counted(scorer: GeminiSco
 async def test_a_message_that_insists_is_refused(scorer: GeminiScorer, google: Google, text: str, code: str) -> None:
     """Repaired once, then the end of the lead, without a word of it."""
     await google.order(text=json.dumps({"SUBJECT": "Hi", "MESSAGE": text}))
-    before = len(await google.calls())
 
     with pytest.raises(Failure) as caught:
         await scorer.write(LEAD, PROMPTS, KEY)
 
     assert (caught.value.kind.value, caught.value.code) == ("content", code)
-    assert caught.value.usage.calls == len(await google.calls()) - before == 2
+    assert caught.value.usage.calls == len(await google.calls()) == 2
     assert_says_nothing(caught.value)
     assert "evil" not in caught.value.reason
 
@@ -590,13 +594,12 @@ REFUSED_CHECKS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", REFUSED_CHECKS)
 async def test_only_a_description_of_the_model_proves_a_key(scorer: GeminiScorer, google: Google, name: str) -> None:
     """Nothing else does, and nothing raises; no call is made that costs."""
-    before = len(await google.calls())
     await google.order(step="check", **REFUSED_CHECKS[name])
     assert not await scorer.check_key(KEY)
 
     await google.orders()
     assert await scorer.check_key(KEY)
-    assert len(await google.calls()) == before
+    assert await google.calls() == []
 
 
 @pytest.mark.parametrize("value", ["visibly-invalid-key", "visibly-fake\nkey", "visibly-fake-key\x80", "x" * 600])
