@@ -70,7 +70,15 @@ async def show_lead(visit: Visit) -> Response:
     status = 404 if found.state == "unknown" else 200
     who = known.leads[0] if known.leads else None
     return visit.live_page(
-        "lead", status, lead=found, who=who, moments=timeline(snapshot), words=MOMENTS, moving=moving
+        "lead_live.html",
+        url("/console/lead/live", id=found.lead_id),
+        status,
+        moving=moving,
+        title=found.lead_id,
+        lead=found,
+        who=who,
+        moments=timeline(snapshot),
+        words=MOMENTS,
     )
 
 

@@ -30,7 +30,9 @@ async def show(visit: Visit) -> Response:
     blockers = visit.state["readiness"].find_blockers()
     dead = status.jobs.get("dead", 0)
     return visit.live_page(
-        "overview",
+        "overview_live.html",
+        "/console/live",
+        title="Overview",
         found=status,
         overview=overview,
         blocked=bool(blockers or findings.reasons),

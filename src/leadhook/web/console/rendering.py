@@ -55,11 +55,13 @@ ENVIRONMENT: Final = Environment(
 )
 ENVIRONMENT.filters |= {
     "dollars": dollars,
+    "number": "{:,}".format,
     "count": count,
     "duration": duration_words,
     "commands": _commands,
 }
 ENVIRONMENT.globals |= {"url": url, "time": _time, "version": __version__}
+ENVIRONMENT.globals["parts"] = ENVIRONMENT.get_template("parts.html").module
 
 
 def render(template: str, **values: Any) -> str:

@@ -64,7 +64,17 @@ async def show_replay(visit: Visit) -> Response:
     running = next((one for one in progress.replays if one.replay_id == status.replay_id), None)
     here = f"{HOME}/{status.replay_id}"
     following = url(here, after=status.next_after) if status.next_after else None
-    return visit.live_page("replay", replay=status, running=running, now=progress.now, here=here, next=following)
+    return visit.live_page(
+        "replay_live.html",
+        f"{here}/live",
+        moving=running,
+        title=f"Replay {status.replay_id}",
+        replay=status,
+        running=running,
+        now=progress.now,
+        here=here,
+        next=following,
+    )
 
 
 async def preview_stop(visit: Visit) -> Response:

@@ -101,10 +101,10 @@ class Visit:
         common = {"visit": self, "session": self.session, "path": self.request.url.path}
         return Response(render(template, **common, **values), status, media_type="text/html")
 
-    def live_page(self, name: str, status: int = 200, **values: Any) -> Response:
-        """Return a page, or at `…/live` the part of it that is renewed."""
+    def live_page(self, part: str, live: str, status: int = 200, *, moving: Any = True, **values: Any) -> Response:
+        """Return a page that renews itself from the address `live` while something is `moving`; there, its part."""
         is_part = self.request.url.path.endswith("/live")
-        return self.page(f"{name}_live.html" if is_part else f"{name}.html", status, **values)
+        return self.page(part if is_part else "live.html", status, part=part, live=live, moving=moving, **values)
 
     def go(self, path: str, **query: Any) -> Response:
         """Continue with another page after an action."""
