@@ -78,7 +78,6 @@ app = _assemble()
 
 
 def main() -> None:
-    """Run one command, and exit with its code."""
     make_writable()
     try:
         if not set(sys.argv[1:]) - {"--help", "-h", "--version"}:

@@ -105,7 +105,6 @@ class LeadSearch(BaseModel):
     until: Moment | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the given fields for the database."""
         return {
             name: value
             for name, value in self.model_dump(mode="json", exclude_none=True).items()
@@ -119,8 +118,6 @@ class LeadSearch(BaseModel):
 
 
 class FoundLead(Facts):
-    """One row of the list of leads."""
-
     lead_id: str
     name: str | None = None
     company: str | None = None
@@ -142,8 +139,6 @@ class FoundLead(Facts):
 
 
 class LeadPage(Facts):
-    """A page of leads."""
-
     leads: tuple[FoundLead, ...] = ()
     after: str | None = None
     """For the next page; null: these were the last."""
@@ -212,16 +207,12 @@ class Delivery(Facts):
 
 
 class Deliveries(Facts):
-    """Webhooks, newest first."""
-
     deliveries: tuple[Delivery, ...] = ()
     before: int | None = None
     """For the next page; null: these were the last."""
 
 
 class ListedKey(Facts):
-    """A Gemini key of gemini_api."""
-
     fingerprint: str
     state: KeyState
     until: datetime | None = None
@@ -242,15 +233,11 @@ class ListedKeys(Facts):
 
 
 class Unparked(Facts):
-    """The reply to an unpark."""
-
     unparked: bool
     """false: it was not parked."""
 
 
 class RunningReplay(ReplaySummary):
-    """A replay that is not finished."""
-
     queued: int
     """All of its leads so far."""
     waiting: int
@@ -327,7 +314,6 @@ class HeldLeads(Facts):
 
     @property
     def counted(self) -> bool:
-        """Whether all of them are counted."""
         return self.held < COUNTED_UP_TO
 
     def releasable(self, *, redo: bool) -> int:
@@ -337,8 +323,6 @@ class HeldLeads(Facts):
 
 
 class BegunRelease(Facts):
-    """The reply to the begin and the end of a release."""
-
     release_id: int = 0
     released: int = 0
 
@@ -358,8 +342,6 @@ class AuditEntry(Facts):
 
 
 class AuditFilter(BaseModel):
-    """An entry must match every given field."""
-
     model_config = ConfigDict(frozen=True)
 
     action: Action | None = None
@@ -370,8 +352,6 @@ class AuditFilter(BaseModel):
 
 
 class Audit(Facts):
-    """Entries, newest first."""
-
     entries: tuple[AuditEntry, ...] = ()
     before: int | None = None
     """For the next page; null: these were the last."""

@@ -239,8 +239,6 @@ class LeaseOutcome(StrEnum):
 
 
 class LeaseReply(LeaseRef):
-    """The database's answer about one lease."""
-
     outcome: LeaseOutcome
     reason: str | None = None
     error_code: str | None = None

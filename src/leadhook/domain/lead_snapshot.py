@@ -68,7 +68,7 @@ class Job(Facts):
     """It is not known yet whether the lead is to blame: an answer to another one makes it due, but not before this."""
     eligible_at: datetime | None = None
     source: str | None = None
-    """The source of the job: webhook (a webhook), sweep, start, due, hint, replay or release."""
+    """What brought the lead: webhook, sweep, start, retry, hint, replay, release or on_demand."""
     replay_id: int | None = None
     replay_after: int | None = None
     """The replay that starts when this run ends."""

@@ -135,7 +135,6 @@ class KeyPool:
 
     @contextmanager
     def using(self, key: ApiKey) -> Iterator[None]:
-        """Wrap a call with a key."""
         trial = key.fingerprint not in self._proven
         if trial:
             self._on_trial.add(key.fingerprint)

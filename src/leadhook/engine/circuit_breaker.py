@@ -104,7 +104,6 @@ class CircuitBreaker(ClosedBreaker):
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """See `ClosedBreaker`."""
         self._in_flight += 1
         try:
             yield
@@ -112,7 +111,6 @@ class CircuitBreaker(ClosedBreaker):
             self._in_flight -= 1
 
     def stumbled(self, failure: Failure, lead_id: str, called_at: float) -> None:
-        """See `ClosedBreaker`."""
         self._note_failure(failure.code, lead_id, called_at, anyio.current_time())
 
     def hear(self, attempts: Iterable[OtherAttempt], asked_at: float) -> None:
@@ -164,7 +162,6 @@ class CircuitBreaker(ClosedBreaker):
             self._observer.breaker_closed()
 
     def evidence(self, code: str | None, lead_id: str, since: float | None, key: str | None) -> Evidence:
-        """See `ClosedBreaker`."""
         now = anyio.current_time()
         lately = now - LATELY_S
         after = now - FIRST_FAILURE_S if since is None else since

@@ -62,7 +62,6 @@ class Engine:
         await request.over.wait()
 
     def health(self) -> Health:
-        """Return the current state of the engine."""
         fault = self._faults.first
         running = self._attempts is not None and not self._ended.is_set()
         return Health(

@@ -40,8 +40,6 @@ class Health:
 
 @dataclass(frozen=True)
 class EngineFault:
-    """The reason why a part of the engine does not work."""
-
     part: Part
     code: str
     reason: str
@@ -56,7 +54,6 @@ class Faults:
 
     @property
     def first(self) -> EngineFault | None:
-        """The oldest fault."""
         return min(self._faults.values(), key=lambda fault: fault.since, default=None)
 
     @property
@@ -81,5 +78,4 @@ class Faults:
         return known is None or known.code != problem.code
 
     def clear(self, part: Part) -> None:
-        """Record a success."""
         self._faults.pop(part, None)

@@ -86,12 +86,10 @@ class Lease:
 
     @property
     def name(self) -> LeaseName:
-        """The lease's name, which every write carries."""
         return self.claimed.lead_id, self.claimed.fence
 
     @property
     def key_fingerprint(self) -> str | None:
-        """The fingerprint of the key used last."""
         return self.key.fingerprint if self.key else None
 
     @property
@@ -107,11 +105,9 @@ class Lease:
 
     @property
     def called(self) -> bool:
-        """Whether a model call has started."""
         return self.called_at > -math.inf
 
     def renewal(self) -> Renewal:
-        """The request to renew it, with the news for the database."""
         news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
         return Renewal(
             lead_id=self.claimed.lead_id,

@@ -56,7 +56,6 @@ class Leases:
 
     @property
     def working(self) -> int:
-        """Leads that have a slot."""
         return self._working
 
     @property
@@ -125,7 +124,6 @@ class Leases:
         return taken
 
     def free_on_demand_slot(self) -> None:
-        """Return a slot."""
         self._working_on_demand -= 1
         self._free_one()
 
@@ -153,7 +151,6 @@ class Leases:
         return lease.working
 
     def give_back_waiting(self, code: str, reason: str) -> None:
-        """Return the leads that were claimed ahead."""
         for lease in self._waiting:
             lease.give_back("returned", code, reason)
             lease.news.set()

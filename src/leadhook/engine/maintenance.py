@@ -17,8 +17,6 @@ from leadhook.engine.timing import jitter
 
 @dataclass
 class _Round:
-    """The totals of one round of the sweep."""
-
     slices: int = 0
     looked_at: int = 0
     made_ready: int = 0
@@ -42,7 +40,6 @@ class Maintenance:
         self._schedule: Final = schedule
 
     async def run(self) -> None:
-        """Run until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._sweep_each_interval)
             tasks.start_soon(self._replay_when_asked)

@@ -12,8 +12,6 @@ from leadhook.engine.timing import Timing, Wakeup, jitter
 
 @dataclass(frozen=True)
 class NextClaim:
-    """A reason to claim."""
-
     at: float
     """On the event loop's clock; may be in the past."""
     source: Source
@@ -93,7 +91,6 @@ class Schedule:
             self._note(wait_s + jitter((0.0, self._timing.timer_jitter_s)), "retry")
 
     def hear_batch(self, batch: Batch, *, limit: int, low_priority_limit: int) -> None:
-        """Note the reply to a claim that was sent with these limits."""
         if batch.replays_wait:
             self.replays.set()
         low_priority_limit_met = low_priority_limit < limit and len(batch.leads) < limit
@@ -123,7 +120,6 @@ class Schedule:
         self._not_before = anyio.current_time() + self._timing.claim_gap_s
 
     def postpone(self, seconds: float) -> None:
-        """Send no claim for this long."""
         self._not_before = max(self._not_before, anyio.current_time() + seconds)
 
     def _look_again(self, batch: Batch) -> None:

@@ -19,7 +19,6 @@ class Shutdown:
 
     @property
     def begun(self) -> bool:
-        """Whether the service is shutting down."""
         return self._cut_off_at < math.inf
 
     def begin(self, seconds: float) -> None:

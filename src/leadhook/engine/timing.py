@@ -85,7 +85,6 @@ class Timing:
 
 
 def jitter(bounds: Range) -> float:
-    """Return a random number within the bounds."""
     return random.uniform(*bounds)  # noqa: S311 - jitter, not a secret
 
 
@@ -107,7 +106,6 @@ class Wakeup:
         self._event = anyio.Event()
 
     def set(self) -> None:
-        """Wake the sleeping task, now or at its next `wait`."""
         self._event.set()
 
     async def wait(self, seconds: float = math.inf) -> None:

@@ -46,7 +46,6 @@ class _Queue:
         self._wakeup: Final = Wakeup()
 
     def put(self, lease: Lease) -> None:
-        """Send it with the next batch."""
         now = anyio.current_time()
         self._waiting.append(_Entry(lease, now, now + self._gather_s))
         self._wakeup.set()
@@ -68,7 +67,6 @@ class _Queue:
             self._largest = min(self._most, self._largest * 2)
 
     async def take(self) -> list[Lease]:
-        """Wait for the next batch."""
         while (wait_s := self._wait_s()) > 0:
             await self._wakeup.wait(wait_s)
         now = anyio.current_time()
@@ -101,7 +99,6 @@ class _Writer(ABC):
         self.put: Final = self._queue.put
 
     async def run(self) -> None:
-        """Write until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._empty, self._queue)
             tasks.start_soon(self._empty, self._alone)
@@ -257,12 +254,10 @@ class Writeback:
         self._saver: Final = _Saver(context, leases, schedule, self._releaser)
 
     def put(self, lease: Lease) -> None:
-        """Save it, or release it if its attempt ended that way."""
         writer = self._saver if lease.release is None else self._releaser
         writer.put(lease)
 
     async def run(self) -> None:
-        """Write until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._saver.run)
             tasks.start_soon(self._releaser.run)

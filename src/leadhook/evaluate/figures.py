@@ -25,7 +25,6 @@ class Compared(Facts):
 
     @classmethod
     def of(cls, scored: Scored) -> Self:
-        """Create it from a purchase that has a score."""
         old, new = scored.saved.score, scored.score or 0
         return cls(
             lead_id=scored.lead_id,

@@ -64,7 +64,6 @@ def render(report: Report) -> str:
 
 
 def summary(report: Report) -> list[tuple[str, str]]:
-    """Describe the figures, for the page and for a terminal."""
     spent, noise = report.spent, report.noise
     rows = [
         ("leads", f"{report.compared:,} compared of {report.leads:,}"),
@@ -177,7 +176,6 @@ def _bin(shift: int) -> int:
 
 
 def chart_options() -> dict[str, Any]:
-    """Return what all charts have in common."""
     return {"style": _STYLE, "js": [], "legend_at_bottom": True, "width": 640, "height": 520, "dots_size": 3}
 
 

@@ -38,7 +38,6 @@ class Candidate(BaseModel):
     message_prompt: str | None = None
 
     def texts(self, row: Prompts) -> Prompts:
-        """Return the prompts for leads with this `prompts` row."""
         return row.model_copy(update=self.model_dump(exclude={"model"}, exclude_none=True))
 
 
@@ -90,7 +89,6 @@ class Results:
             self._booked.add(line.booked)
 
     def final(self, purpose: Purpose) -> dict[str, Scored]:
-        """Return the final purchases by lead."""
         return {one.lead_id: one for one in self.scored if one.purpose == purpose and one.is_final}
 
     def unbooked(self) -> list[Scored]:

@@ -133,8 +133,6 @@ class _Purchase:
 
 
 class Scoring:
-    """One run of an evaluation."""
-
     def __init__(
         self, store: Leads, scorer: Scorer, tariff: Tariff | None, file: ResultsFile, progress: Callable[[], None]
     ) -> None:

@@ -42,8 +42,6 @@ _GIVE_UP_S: Final = 600
 
 @dataclass(frozen=True)
 class InstallOptions:
-    """The options of `leadhook install`."""
-
     url: str
     backlog: Literal["hold", "run"] = "hold"
     lock_down: bool = False

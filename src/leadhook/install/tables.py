@@ -26,7 +26,6 @@ class Column(NamedTuple):
     default: str = ""
 
     def fits(self, found: str) -> bool:
-        """Return whether leadhook can work with a column of this type."""
         return found == self.type or not (self.is_fixed or (self.type == "integer" and found in _NOT_FOR_NUMBERS))
 
 

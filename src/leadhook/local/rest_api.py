@@ -111,7 +111,6 @@ class Gateway:
         return await self._forward(request, headers)
 
     def token_for(self, key: str) -> str | None:
-        """Return the JWT that replaces this API key, or None for an unknown key."""
         keys = self.keys
         known = {
             keys.secret_key: keys.service_role_key,

@@ -94,7 +94,6 @@ class State:
         return data
 
     def write_facts(self, facts: dict[str, object]) -> None:
-        """Write the file that describes how to reach the stack."""
         write_private(self.facts_file, json.dumps(facts, indent=2) + "\n")
 
     def facts(self) -> dict[str, object]:

@@ -60,7 +60,6 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         return await self._ask("leadhook_release", LeaseReplies, {"p_worker": worker, "p_releases": releases})
 
     async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
-        """Keep every process from using these keys for their time."""
         await self._call("leadhook_park_keys", {"p_keys": keys})
 
     async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:

@@ -40,7 +40,6 @@ class _Redeemed(BaseModel):
 
 class ConsoleCalls(Calls):
     async def overview(self) -> Overview:
-        """Return what happened in the last hours and days."""
         return await self._ask("leadhook_overview", Overview, {})
 
     async def search_leads(self, search: LeadSearch, after: str | None = None, limit: int = PAGE) -> LeadPage:
@@ -65,7 +64,6 @@ class ConsoleCalls(Calls):
         return await self._ask("leadhook_deliveries", Deliveries, {"p_before": before, "p_limit": limit})
 
     async def gemini_keys(self) -> ListedKeys:
-        """Return the Gemini keys by fingerprint."""
         return await self._ask("leadhook_keys", ListedKeys, {})
 
     async def unpark_key(self, fingerprint: str, actor: str, reason: str | None = None) -> Unparked:

@@ -18,7 +18,6 @@ class Scope(Facts):
     tag: str | None = None
 
     def parameters(self) -> dict[str, Any]:
-        """Return the scope for the database."""
         return {"p_user_id": self.user_id, "p_tag": self.tag}
 
     def __str__(self) -> str:

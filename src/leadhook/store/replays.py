@@ -48,7 +48,6 @@ class ReplayCalls(Calls):
         return await self._ask("leadhook_replay_stop", ReplayStatus, parameters)
 
     async def replay_slice(self) -> ReplaySlice:
-        """Run the next slice of the oldest replay that is being queued or stopped."""
         return await self._ask("leadhook_replay_slice", ReplaySlice, {})
 
 

@@ -77,7 +77,6 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Answer, and wait for the body."""
         self._in_body = True
         self._unfinished = 0
         super().on_headers_complete()
@@ -101,7 +100,6 @@ class BoundedConnection(HttpToolsProtocol):
         self._watch()
 
     def resume_writing(self) -> None:
-        """The client reads."""
         super().resume_writing()
         self._watch()
 

@@ -136,7 +136,6 @@ class Endpoint:
 
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Return the document."""
     schemas, definitions = models_json_schema(
         list(_models(endpoints)),
         ref_template="#/components/schemas/{model}",

@@ -152,7 +152,6 @@ class Entrance:
         self._path = self._route.path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a webhook, or pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == self._path and scope["method"] == "POST":
@@ -192,7 +191,6 @@ class Cors(CORSMiddleware):
     """Starlette's middleware, with refusals as problems."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a browser's preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < HTTPStatus.BAD_REQUEST:
             return response

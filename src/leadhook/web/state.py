@@ -51,7 +51,6 @@ class Backend:
         self._hints: list[str] = []
 
     def start(self, parts: Parts) -> None:
-        """Hand over to the engine."""
         self._parts = parts
         if self._hints:
             parts["engine"].wake(self._hints)

@@ -61,13 +61,11 @@ async def resume(visit: Visit) -> Response:
 
 
 async def list_budgets(visit: Visit) -> Response:
-    """Show today's spend and what is left of each budget."""
     found = await visit.state["store"].admission()
     return visit.page("budgets.html", found=found)
 
 
 async def preview_budget(visit: Visit) -> Response:
-    """Show what the budget stops or lets continue today."""
     query = visit.query(BudgetQuery)
     found = await visit.state["store"].admission()
     whose = Scope(user_id=query.user_id)

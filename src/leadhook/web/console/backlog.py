@@ -30,7 +30,6 @@ class StopReleaseQuery(BaseModel):
 
 
 async def show(visit: Visit) -> Response:
-    """Show the held leads by user and tag, what they would cost, and the releases in progress."""
     store = visit.state["store"]
     held, running = await store.held_leads(Scope()), await store.progress()
     cost = _estimate(held, held.releasable(redo=False))
@@ -38,7 +37,6 @@ async def show(visit: Visit) -> Response:
 
 
 async def show_live(visit: Visit) -> Response:
-    """Show the part that is renewed: the releases in progress."""
     return visit.page("backlog_live.html", running=await visit.state["store"].progress())
 
 

@@ -58,7 +58,6 @@ async def list_leads(visit: Visit) -> Response:
 
 
 async def show_lead(visit: Visit) -> Response:
-    """Show one lead: its state, what happened to it, and what happens next."""
     lead_id = visit.query(LeadQuery).id
     if "\x00" in lead_id:
         raise Problem(404)

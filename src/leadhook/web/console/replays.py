@@ -52,14 +52,12 @@ async def begin_replay(visit: Visit) -> Response:
 
 
 async def list_replays(visit: Visit) -> Response:
-    """Show the replays that run, with their speed, and the newest ones."""
     store = visit.state["store"]
     running, newest = await store.progress(), await store.replays()
     return visit.page("replays.html", running=running, newest=newest.replays)
 
 
 async def show_replay(visit: Visit) -> Response:
-    """Show one replay, with its speed and expected end while it runs."""
     status, progress = await _status(visit), await visit.state["store"].progress()
     running = next((one for one in progress.replays if one.replay_id == status.replay_id), None)
     here = f"{HOME}/{status.replay_id}"
@@ -78,7 +76,6 @@ async def show_replay(visit: Visit) -> Response:
 
 
 async def preview_stop(visit: Visit) -> Response:
-    """Show what stopping it leaves undone."""
     status = await _status(visit)
     waiting, leased = (amount(count, "lead") for count in (status.progress.waiting, status.progress.leased))
     sentences = [

@@ -63,8 +63,6 @@ class Place(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request."""
-
     request: Request[AppState]
     session: Session | None
     form: dict[str, str]
@@ -107,7 +105,6 @@ class Visit:
         return self.page(part if is_part else "live.html", status, part=part, live=live, moving=moving, **values)
 
     def go(self, path: str, **query: Any) -> Response:
-        """Continue with another page after an action."""
         return RedirectResponse(url(path, **query), HTTPStatus.SEE_OTHER)
 
 
