@@ -11,6 +11,7 @@ LEADHOOK_SEED draws otherwise; LEADHOOK_FAULTS=long leaves it to chance.
 
 import base64
 import fcntl
+import gc
 import os
 import random
 import re
@@ -18,6 +19,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -58,8 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell; the processes that tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Containers often set this; every service and command that a test starts would compile its whole source again.
+    # Containers often set this; every run, service and command that a test starts would compile its whole source again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    gc.set_threshold(10_000)  # of the default's 700, a sixth of the CPU goes into looking for garbage
     os.environ.pop("DATABASE_URL", None)  # the developer's
     os.environ.setdefault("PYTHONHASHSEED", "0")  # of the workers and of what tests start
     settings.register_profile("alike", derandomize=not LONG, database=None, deadline=None)
@@ -77,6 +81,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove it when the last worker has gone."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(RUN_DIRECTORY), ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of the garbage collector's sight: it stays to the end."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
