@@ -75,3 +75,13 @@ class Plans:
             if scan["Relation Name"] == table
         )
         return read
+
+
+def read_blocks(db: "Sql", *tables: str) -> int:
+    """How many blocks of the values that stand outside of their rows in these tables this transaction has read."""
+    blocks: int = db.value(
+        "select sum(pg_stat_get_xact_blocks_fetched(reltoastrelid)) from pg_class"
+        " where relnamespace = 'public'::regnamespace and relname = any (%(tables)s)",
+        tables=list(tables),
+    )
+    return blocks

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from tests.sql.explained import Plans
+from tests.sql.explained import Plans, read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,14 +147,6 @@ def test_rows_without_a_duplicate_are_not_written_out_as_text(db: "Sql") -> None
     db.run("update public.all_leads set fat = repeat('x', 100000)")
     ids = [f"lead-{i:05}" for i in range(1, 101)]
     with db.transaction():
-        before = read_blocks(db)
+        before = read_blocks(db, "all_leads")
         db.rows("select * from leadhook.check_eligibility(%(ids)s)", ids=ids)
-        assert read_blocks(db) == before
-
-
-def read_blocks(db: "Sql") -> int:
-    """How many blocks of the values that stand outside of their rows in all_leads this transaction has read."""
-    blocks: int = db.value(
-        "select pg_stat_get_xact_blocks_fetched(reltoastrelid) from pg_class where oid = 'public.all_leads'::regclass"
-    )
-    return blocks
+        assert read_blocks(db, "all_leads") == before
