@@ -64,6 +64,12 @@ def cases() -> list[Case]:
     return [*true_messages(), *planted_messages()]
 
 
+@pytest.fixture(scope="module")
+def right(cases: list[Case]) -> list[Case]:
+    """Those that are judged as they should be: about a second of work."""
+    return [case for case in cases if is_right(case)]
+
+
 def test_the_corpora_are_broad(cases: list[Case]) -> None:
     """At least 400 true messages to 54 leads and 400 faults of 8 kinds, in 6 languages and 4 scripts."""
     true = [case for case in cases if case.kind == "true"]
@@ -77,29 +83,29 @@ def test_the_corpora_are_broad(cases: list[Case]) -> None:
     assert len({case.kind for case in planted}) == 8
 
 
-def test_at_most_one_true_message_in_a_hundred_is_refused(cases: list[Case]) -> None:
+def test_at_most_one_true_message_in_a_hundred_is_refused(cases: list[Case], right: list[Case]) -> None:
     """Without the model's claims, which can only help."""
-    true = [is_right(case) for case in cases if case.kind == "true"]
+    true, accepted = ([case for case in some if case.kind == "true"] for some in (cases, right))
 
-    assert sum(true) >= 0.99 * len(true)
+    assert len(accepted) >= 0.99 * len(true)
 
 
-def test_ninety_eight_faults_in_a_hundred_are_caught(cases: list[Case]) -> None:
+def test_ninety_eight_faults_in_a_hundred_are_caught(cases: list[Case], right: list[Case]) -> None:
     """And at least nineteen in twenty of each kind."""
     planted = [case for case in cases if case.kind != "true"]
-    caught = Counter(case.kind for case in planted if is_right(case))
+    caught = Counter(case.kind for case in right if case.kind != "true")
 
     assert caught.total() >= 0.98 * len(planted)
     for kind, total in Counter(case.kind for case in planted).items():
         assert caught[kind] >= 0.95 * total, kind
 
 
-def test_the_documentation_shows_these_rates(cases: list[Case]) -> None:
+def test_the_documentation_shows_these_rates(cases: list[Case], right: list[Case]) -> None:
     """Each row of its table."""
     page = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
-    right = Counter(case.kind for case in cases if is_right(case))
+    counts = Counter(case.kind for case in right)
     for kind, total in Counter(case.kind for case in cases).items():
-        assert f"| {ROWS[kind]} | {right[kind]} | {total} |" in page
+        assert f"| {ROWS[kind]} | {counts[kind]} | {total} |" in page
 
 
 def test_claims_cost_at_most_120_tokens_a_message(cases: list[Case]) -> None:
@@ -115,9 +121,9 @@ def test_claims_cost_at_most_120_tokens_a_message(cases: list[Case]) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_true_message_takes_one_call(cases: list[Case]) -> None:
+async def test_a_true_message_takes_one_call(right: list[Case]) -> None:
     """The checks buy nothing."""
-    for case in [case for case in cases if case.kind == "true" and is_right(case)][::9]:
+    for case in [case for case in right if case.kind == "true"][::9]:
         answer = {"SUBJECT": case.message.subject, "MESSAGE": case.message.message, "CLAIMS": []}
         scorer = GeminiScorer(cast("GeminiClient", Fixed(json.dumps(answer))))
         _, usage = await scorer.write(case.lead, case.prompts, ApiKey(fingerprint="f", api_key=SecretStr("fake")))

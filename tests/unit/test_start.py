@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -59,18 +60,19 @@ def slowest_imports(code: str) -> str:
     return f"slowest imports in ms: { {name: us // 1000 for name, us in total.most_common(12)} }"
 
 
+def within(limit_s: float, run: Callable[[], float]) -> bool:
+    """Whether one of a few runs takes no more CPU than that, after which no further one is started."""
+    return any(run() < limit_s for _ in range(TRIES))
+
+
 def command_cpu_s(*arguments: str, cwd: Path) -> float:
-    """User and system time of a command without settings; the least of a few runs."""
-
-    def run() -> float:
-        command = [sys.executable, "-m", "leadhook", *arguments]
-        nowhere = subprocess.DEVNULL
-        child = subprocess.Popen(command, env={}, cwd=cwd, stdout=nowhere, stderr=nowhere)
-        _, _, used = os.wait4(child.pid, 0)
-        child.returncode = 0
-        return used.ru_utime + used.ru_stime
-
-    return min(run() for _ in range(TRIES))
+    """User and system time of a command without settings."""
+    command = [sys.executable, "-m", "leadhook", *arguments]
+    nowhere = subprocess.DEVNULL
+    child = subprocess.Popen(command, env={}, cwd=cwd, stdout=nowhere, stderr=nowhere)
+    _, _, used = os.wait4(child.pid, 0)
+    child.returncode = 0
+    return used.ru_utime + used.ru_stime
 
 
 @dataclass
@@ -150,8 +152,8 @@ def test_a_command_imports_nothing_that_it_may_not_need(commands: str, allowed: 
 @pytest.mark.parametrize("arguments", ["--help", "status", "budget --help"])
 def test_a_command_starts_in_three_tenths_of_a_second(arguments: str, tmp_path: Path) -> None:
     """Of CPU. `status` ends with the settings that are missing."""
-    taken = command_cpu_s(*arguments.split(), cwd=tmp_path)
-    assert taken < 0.3 * SLACK, slowest_imports("import leadhook.cli; leadhook.cli.app['status']")
+    quick = within(0.3 * SLACK, lambda: command_cpu_s(*arguments.split(), cwd=tmp_path))
+    assert quick, slowest_imports("import leadhook.cli; leadhook.cli.app['status']")
 
 
 def test_the_port_waits_for_no_client_of_the_database_or_of_gemini() -> None:
@@ -162,6 +164,9 @@ def test_the_port_waits_for_no_client_of_the_database_or_of_gemini() -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux shows a process's CPU time in /proc")
 def test_a_service_answers_after_half_a_second_and_claims_after_one_and_a_half(tmp_path: Path) -> None:
     """Of CPU, from nothing."""
-    first, second = start_service(tmp_path), start_service(tmp_path)
-    assert min(first.health_s, second.health_s) < 0.5 * SLACK, slowest_imports("import leadhook.app")
-    assert min(first.claim_s, second.claim_s) < 1.5 * SLACK, slowest_imports("import leadhook.app, leadhook.gemini")
+
+    def of_the_limits() -> float:
+        start = start_service(tmp_path)
+        return max(start.health_s / 0.5, start.claim_s / 1.5)
+
+    assert within(SLACK, of_the_limits), slowest_imports("import leadhook.app, leadhook.gemini")

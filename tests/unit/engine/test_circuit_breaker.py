@@ -27,7 +27,7 @@ NEVER = 1000
 def fail(world: World, *lead_ids: str, kind: FailureClass = FailureClass.TRANSIENT, times: int = NEVER) -> None:
     """Every call for these leads fails so often."""
     for lead_id in lead_ids:
-        world.scorer.script[lead_id] = [world.failure(kind) for _ in range(times)]
+        world.scorer.script[lead_id] = [world.failure(kind)] * times
 
 
 def names(count: int) -> list[str]:
