@@ -66,7 +66,7 @@ def cases() -> list[Case]:
 
 @pytest.fixture(scope="module")
 def right(cases: list[Case]) -> list[Case]:
-    """Those that are judged as they should be: about a second of work."""
+    """Those that are accepted or refused as they should be: a second of work."""
     return [case for case in cases if is_right(case)]
 
 
