@@ -57,7 +57,7 @@ class Price(Facts):
 
 def price_on(prices: Sequence[Price], day: date) -> Price:
     """Return the price of that day; the highest of all if none is given for it."""
-    return next((price for price in prices if price.holds_on(day)), highest_price(prices))
+    return next((price for price in prices if price.holds_on(day)), None) or highest_price(prices)
 
 
 def highest_price(prices: Iterable[Price]) -> Price:
