@@ -142,7 +142,7 @@ SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
 class Settings(BaseModel):
     """All settings of the service. The variable is the field name in upper case; the docstring is its description."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     supabase_url: ProjectUrl
     """The project's URL, e.g. `https://abc.supabase.co`."""

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from leadhook.observability.events import Event
 from leadhook.settings import Settings
+from leadhook.web.openapi import field_docstrings
 
 EVENTS_PAGE: Final = Path(__file__).parents[2] / "docs" / "logs.md"
 
@@ -26,7 +27,7 @@ def _shown(default: Any) -> str:
 
 
 SERVICE_SETTINGS: Final = tuple(
-    SettingRow(name.upper(), _shown(field.get_default()), (field.description or "").replace("\n", " "))
+    SettingRow(name.upper(), _shown(field.get_default()), field_docstrings(Settings).get(name, "").replace("\n", " "))
     for name, field in Settings.model_fields.items()
 )
 COMMAND_SETTINGS: Final = (

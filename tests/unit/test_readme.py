@@ -35,7 +35,7 @@ def test_every_variable_that_the_code_reads_is_a_setting() -> None:
     read = re.compile(r"\benviron(?:ment)?(?:\.get\(|\[)\s*\"([A-Z][A-Z0-9_]*)\"|\benv\.get\(\s*\"([A-Z][A-Z0-9_]*)\"")
     sources = (file.read_text() for file in (ROOT / "src").rglob("*.py"))
     found = {name for text in sources for names in read.findall(text) for name in names if name}
-    assert {"DATABASE_URL", "GEMINI_MODEL"} <= found
+    assert {"DATABASE_URL", "LEADHOOK_STACK_DIR"} <= found
     assert {name for name in found if not name.startswith(OTLP)} <= {setting.name for setting in SETTINGS} | OTHERS
 
 

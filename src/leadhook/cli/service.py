@@ -1,5 +1,6 @@
 """`leadhook serve`."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def serve(
     given = {"HOST": host, "PORT": None if port is None else str(port)}
     settings = load_settings({**os.environ, **{name: text for name, text in given.items() if text is not None}})
 
+    gc.disable()  # imports leave no garbage to look for; leadhook.app enables it when the last one is done
     # This import takes seconds; wrong settings are reported without it.
     from leadhook.app import serve as serve_until_stopped
 

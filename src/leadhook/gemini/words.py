@@ -77,7 +77,8 @@ def places() -> dict[str, frozenset[str]]:
     for place, names in json.loads((resources.files(__package__) / "places.json").read_text(encoding="utf-8")).items():
         for name in names:
             named.setdefault(fold(name), set()).add(place)
-    return {name: frozenset(ids) for name, ids in named.items()}
+    equal: dict[frozenset[str], frozenset[str]] = {}  # most names mean one of few places: a set is kept once
+    return {name: equal.setdefault(ids, ids) for name, ids in zip(named, map(frozenset, named.values()), strict=True)}
 
 
 @cache

@@ -163,7 +163,7 @@ class Documented(GenerateJsonSchema):
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         found = super().model_schema(schema)
         model: type[BaseModel] = schema["cls"]
-        texts = {name: text for each in reversed(model.__mro__) for name, text in _docstrings(each).items()}
+        texts = {name: text for each in reversed(model.__mro__) for name, text in field_docstrings(each).items()}
         for name, field_info in model.model_fields.items():
             shown = found["properties"].get(field_info.alias or name)
             if name in texts and shown is not None:
@@ -172,7 +172,8 @@ class Documented(GenerateJsonSchema):
 
 
 @cache
-def _docstrings(model: type) -> dict[str, str]:
+def field_docstrings(model: type) -> dict[str, str]:
+    """Return the text below each field, by the field's name."""
     if not issubclass(model, BaseModel) or model is BaseModel:
         return {}
     (definition,) = ast.parse(inspect.getsource(model)).body
