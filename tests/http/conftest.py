@@ -52,13 +52,11 @@ HEALTHY = Health(
     running=True,
     claiming=True,
     draining=False,
-    last_claim_ok_at=datetime.now(UTC),
     fault=None,
     fault_code=None,
     since=None,
     in_flight=0,
     held=0,
-    hints_dropped=0,
 )
 GOOD_STATUS = Status(
     schema="20261123000350_unsent_index",

@@ -124,18 +124,11 @@ class FoundLead(Facts):
     user_id: UUID | None = None
     tag: str | None = None
     state: JobState
-    low_priority: bool = False
-    run: int = 1
-    attempts: int = 0
     error_code: str | None = None
     reason: str | None = None
-    eligible_at: datetime | None = None
-    available_at: datetime | None = None
     finished_at: datetime | None = None
     score: int | None = None
-    should_contact: bool | None = None
     flags: tuple[str, ...] = ()
-    prompt_version: str | None = None
 
 
 class LeadPage(Facts):

@@ -12,7 +12,6 @@ If the bare claim fails as well, it is no lead's fault.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -51,17 +50,13 @@ PERHAPS_A_LEAD: Final = frozenset(
 class WakeSignal:
     """Says that a webhook came, however many did, with a bounded number of hints.
 
-    The work is in the database; a webhook only says when to look.
-
-    Attributes:
-        dropped: hints that found no room or were too long; the sweep finds the leads they named.
+    The work is in the database; a webhook only says when to look. The sweep finds the leads of hints that find no room.
     """
 
     def __init__(self, wake: Wakeup) -> None:
         self._wake: Final = wake
         self._hints: dict[str, None] = {}
         self.is_set = False
-        self.dropped = 0
 
     def set(self, hints: Iterable[str] = ()) -> None:
         """Ask for a claim; costs no database work.
@@ -70,12 +65,8 @@ class WakeSignal:
             hints: lead ids from plain dashboard webhooks.
         """
         for hint in hints:
-            if hint in self._hints:
-                continue
             if len(self._hints) < MOST_HINTS and 0 < len(hint) <= LONGEST_HINT:
                 self._hints[hint] = None
-            else:
-                self.dropped += 1
         self.is_set = True
         self._wake.set()
 
@@ -95,11 +86,7 @@ class _Claim:
 
 
 class Claims:
-    """Sends claims, one at a time.
-
-    Attributes:
-        last_ok_at: when the database last answered one, by this machine's clock.
-    """
+    """Sends claims, one at a time."""
 
     def __init__(self, context: EngineContext, schedule: Schedule, signal: WakeSignal) -> None:
         self._context: Final = context
@@ -113,7 +100,6 @@ class Claims:
         self._most = context.timing.largest_claim
         self._suspect: LeaseRef | None = None
         self._quarantined_last = False
-        self.last_ok_at: datetime | None = None
 
     @property
     def unanswered(self) -> Source | None:
@@ -170,7 +156,6 @@ class Claims:
         self._most = min(self._timing.largest_claim, 2 * self._most)
         self._quarantined_last &= not batch.leads
         self._note_blocked(batch)
-        self.last_ok_at = datetime.now(UTC)
         self._context.observer.claim_answered(claim.source, batch)
 
     def _note_blocked(self, batch: Batch) -> None:

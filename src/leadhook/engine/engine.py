@@ -68,13 +68,11 @@ class Engine:
             running=running,
             claiming=running and not self._shutdown.begun and not self._faults.stop_claims,
             draining=self._shutdown.begun,
-            last_claim_ok_at=self._dispatcher.claims.last_ok_at,
             fault=fault.reason if fault else None,
             fault_code=fault.code if fault else None,
             since=fault.since if fault else None,
             in_flight=self._leases.working,
             held=len(self._leases),
-            hints_dropped=self._dispatcher.signal.dropped,
         )
 
     async def run(self) -> None:

@@ -17,30 +17,25 @@ class Health:
         running: whether it has started and not ended.
         claiming: whether leads are claimed as they become due.
         draining: whether a shutdown has begun.
-        last_claim_ok_at: when the database last answered a claim, by this machine's clock.
         fault: what keeps it from working, as a sentence; the oldest of several.
         fault_code: the same as a code.
         since: when that fault began.
         in_flight: number of leads being scored.
         held: number of leads being scored or waiting to be written.
-        hints_dropped: number of ids from dashboard webhooks dropped since the start; the sweep finds these leads.
     """
 
     running: bool
     claiming: bool
     draining: bool
-    last_claim_ok_at: datetime | None
     fault: str | None
     fault_code: str | None
     since: datetime | None
     in_flight: int
     held: int
-    hints_dropped: int
 
 
 @dataclass(frozen=True)
 class EngineFault:
-    part: Part
     code: str
     reason: str
     since: datetime
@@ -74,7 +69,7 @@ class Faults:
         """
         known = self._faults.get(part)
         since = known.since if known else since or datetime.now(UTC)
-        self._faults[part] = EngineFault(part, problem.code, problem.reason, since)
+        self._faults[part] = EngineFault(problem.code, problem.reason, since)
         return known is None or known.code != problem.code
 
     def clear(self, part: Part) -> None:

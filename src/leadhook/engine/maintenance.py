@@ -3,16 +3,21 @@
 There are pauses between slices, because fresh leads wait while one runs. Several processes may take turns.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import anyio
 
 from leadhook.domain.failure import StoreError
-from leadhook.domain.job import ReplaySlice, SweepSlice
+from leadhook.domain.job import SweepSlice
 from leadhook.engine.context import EngineContext
+from leadhook.engine.health import Part
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import jitter
+
+Slice = TypeVar("Slice")
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Maintenance:
     async def _sweep_round(self, started_at: float) -> None:
         sweep = _Round()
         while True:
-            piece = await self._sweep_slice()
+            piece = await self._repeat("sweep", partial(self._context.store.sweep, self._context.worker_name))
             if piece.busy:
                 # Another process is sweeping and shares the position, but it may have died in the middle.
                 await anyio.sleep(jitter(self._timing.sweep_busy_s))
@@ -68,37 +73,26 @@ class Maintenance:
             await anyio.sleep(jitter(self._timing.sweep_pause_s))
         self._context.observer.sweep_finished(asdict(sweep), anyio.current_time() - started_at)
 
-    async def _sweep_slice(self) -> SweepSlice:
-        failures = 0
-        while True:
-            try:
-                piece = await self._context.store.sweep(self._context.worker_name)
-            except StoreError as error:
-                failures += 1
-                self._context.report("sweep", error)
-                await anyio.sleep(self._timing.retry_s(error.kind, failures))
-            else:
-                self._context.faults.clear("sweep")
-                return piece
-
     async def _replay_when_asked(self) -> None:
         while True:
             await self._schedule.replays.wait()
             left = True
             while left:
-                left = (await self._replay_slice()).left
+                piece = await self._repeat("replay", self._context.store.replay_slice)
+                self._schedule.hear(piece.next_due_ms)
+                left = piece.left
                 await anyio.sleep(jitter(self._timing.sweep_pause_s))
 
-    async def _replay_slice(self) -> ReplaySlice:
+    async def _repeat(self, part: Part, call: Callable[[], Awaitable[Slice]]) -> Slice:
+        """Call the database until it replies."""
         failures = 0
         while True:
             try:
-                piece = await self._context.store.replay_slice()
+                piece = await call()
             except StoreError as error:
                 failures += 1
-                self._context.report("replay", error)
+                self._context.report(part, error)
                 await anyio.sleep(self._timing.retry_s(error.kind, failures))
             else:
-                self._context.faults.clear("replay")
-                self._schedule.hear(piece.next_due_ms)
+                self._context.faults.clear(part)
                 return piece

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from leadhook.domain.console import HeldScope
 from leadhook.domain.facts import Facts
 from leadhook.domain.forecast import TextSize
 from leadhook.domain.spend import dollars
@@ -80,14 +81,9 @@ class Admission(Facts):
         return None
 
 
-class HeldGroup(Facts):
-    """The held leads of a user and tag."""
+class HeldGroup(HeldScope):
+    """The held leads of a user and tag, all of them counted."""
 
-    user_id: UUID
-    tag: str
-    asked_at: datetime | None = None
-    """When its newest `prompts` row was written."""
-    held: int
     answered: int
     """Held leads with a row in `llm_response`."""
     sent: int

@@ -6,10 +6,11 @@ from hashlib import sha256
 from typing import Annotated, Final, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score
@@ -29,31 +30,15 @@ TOO_MANY: Final = "Too many leads of other requests are already waiting."
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class _Lenient(BaseModel):
-    """Ignores unknown fields, as the predecessor did."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class GivenLead(_Lenient):
+class GivenLead(Lead):
     """What is known about a lead. Every field is optional."""
 
-    lead_id: Annotated[Identifier, StringConstraints(max_length=500)] | None = None
+    lead_id: Annotated[Identifier, StringConstraints(max_length=500)] | None = None  # type: ignore[assignment]  # in a Lead it is required
     """Without it the result is returned but not saved."""
     tag: Identifier | None = None
-    name: str | None = None
-    title: str | None = None
-    location: str | None = None
-    company_name: str | None = None
-    experience: JsonValue = None
-    skills: JsonValue = None
-    bio: str | None = None
-    profile_url: str | None = None
-    linkedin_url: str | None = None
-    company_page_url: str | None = None
 
 
-class _Terms(_Lenient):
+class _Terms(Facts):
     api_key: Annotated[SecretStr, Field(min_length=1)]
     """The Gemini API key to use; its owner pays."""
     wildnet_data: str
@@ -198,11 +183,7 @@ def _on_demand_leads(terms: _Terms, given: Sequence[GivenLead]) -> list[OnDemand
 
 def _result(given: GivenLead, score: Score, message: Message | None) -> LeadResult:
     return LeadResult(
-        lead_id=given.lead_id,
-        tag=given.tag,
-        name=given.name,
-        linkedin_url=given.linkedin_url,
-        location=given.location,
+        **given.model_dump(include={"lead_id", "tag", "name", "linkedin_url", "location"}),
         score=score.score,
         response=score.response,
         should_contact=1 if score.should_contact else 0,
