@@ -94,7 +94,7 @@ class FakeScorer:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.failures: dict[str, list[Failure]] = {}
+        self.failures: dict[str, list[Any]] = {}
         """By lead, step or key."""
         self.most_at_once = 0
         self.under_way = anyio.Event()
@@ -220,6 +220,16 @@ async def test_a_passing_failure_is_tried_three_times_and_in_a_later_run(desk: D
     assert (desk.last("1").score, desk.last("1").is_final) == (None, False)
     await desk.run()
     assert desk.last("1").score == 80
+
+
+async def test_a_defect_costs_its_own_lead_alone(desk: Desk) -> None:
+    """The others go on, and a later run tries it again; its message may hold the lead's text."""
+    desk.scorer.failures["1"] = [RuntimeError("Jane Doe") for _ in range(3)]
+    run = await desk.run()
+    assert (desk.last("2").score, desk.last("3").score, run.halted) == (80, 80, None)
+    assert (desk.last("1").error_code, desk.last("1").is_final) == ("unexpected_error", False)
+    assert desk.last("1").usd == pytest.approx(3 * MOST_USD / 2)
+    assert "Jane" not in str(desk.last("1"))
 
 
 async def test_a_score_whose_message_fails_is_kept(desk: Desk) -> None:

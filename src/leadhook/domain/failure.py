@@ -1,6 +1,7 @@
 """Failures of the model (`Failure`) and of the database (`StoreError`), classified by what to do about them."""
 
 import re
+import traceback
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -70,6 +71,13 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
     def paid(self) -> bool:
         """A call was answered and paid for, and the answer is of no use."""
         return self.code.startswith("answer_") or self.usage.input_tokens + self.usage.output_tokens > 0
+
+
+def unexpected(error: Exception, usage: Usage) -> Failure:
+    """Return the failure of a step by a defect: where it was raised. Its message may hold a lead's text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    return Failure(FailureClass.TRANSIENT, "unexpected_error", f"{type(error).__name__}{place}", usage=usage)
 
 
 class StoreError(Exception):

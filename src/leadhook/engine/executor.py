@@ -1,7 +1,6 @@
 """One attempt at one lead: buys what its checkpoint lacks, and decides what a failure does to the lead."""
 
 import math
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,7 +10,7 @@ import anyio
 
 from leadhook.domain.backoff import backoff
 from leadhook.domain.blame import Decision, decide, reconsider
-from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
+from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass, unexpected
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, MessageFailure, Usage
@@ -89,7 +88,7 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
             usage = Usage(calls=1, unmetered=1) if lease.called else Usage()
             self._charge(lease, usage)
-            self._give_back(lease, Failure(FailureClass.TRANSIENT, "unexpected_error", _place(error), usage=usage))
+            self._give_back(lease, unexpected(error, usage))
 
     async def _complete(self, lease: Lease) -> None:
         lead, prompts = lease.claimed.lead, lease.claimed.prompts
@@ -310,9 +309,3 @@ def _is_current(checkpoint: Checkpoint, prompts: Prompts, prompt_version: str, i
     if checkpoint.prompts_digest is None:
         return (checkpoint.prompt_version, checkpoint.input_version) == (prompt_version, input_version)
     return (checkpoint.prompts_digest, checkpoint.input_version) == (prompts.digest, input_version)
-
-
-def _place(error: Exception) -> str:
-    """Where it was raised; its message may hold a lead's text."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at {frames[-1].name}:{frames[-1].lineno}" if frames else type(error).__name__

@@ -17,7 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from leadhook.domain.backoff import backoff
 from leadhook.domain.evaluation import AnsweredLead, AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
-from leadhook.domain.failure import Failure, FailureClass, StoreError
+from leadhook.domain.failure import Failure, FailureClass, StoreError, unexpected
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.ports import Scorer
@@ -330,7 +330,7 @@ class Scoring:
             key = await self._wait_for_key()
             started_at = anyio.current_time()
             try:
-                answer, usage = await call(purchase.lead.lead, purchase.lead.prompts, key)
+                answer, usage = await _ask(call, purchase, key)
             except Failure as failure:
                 purchase.charge(failure.usage)
                 tries += failure.kind != FailureClass.KEY
@@ -366,3 +366,13 @@ class Scoring:
         """Pause, unless nothing more will be started."""
         with anyio.move_on_after(seconds):
             await self._stop.wait()
+
+
+async def _ask(call: Call[Answer], purchase: _Purchase, key: ApiKey) -> tuple[Answer, Usage]:
+    """A defect may cost this lead its score, not the others theirs."""
+    try:
+        return await call(purchase.lead.lead, purchase.lead.prompts, key)
+    except Failure:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        raise unexpected(error, Usage(calls=1, unmetered=1)) from None
