@@ -477,6 +477,16 @@ async def test_an_unavailable_database_is_reported(console: Service) -> None:
     assert "the connection was refused" in answer.text
 
 
+async def test_an_address_that_was_cut_off_is_explained(console: Service) -> None:
+    """The place in a search is in the address; the database refuses what it did not give out."""
+    refusal = StoreError("caller_bug", "PT400", "the filter or the cursor is not understood")
+    console.store.rpc["leadhook_search_leads"] = refusal
+    answer = await console.client.get("/console/leads", params={"state": "dead", "after": '["a", '})
+    assert answer.status_code == 422
+    assert "Search again" in answer.text
+    assert (await console.client.get("/console/leads", params={"state": "dead"})).status_code == 500
+
+
 async def test_an_unknown_lead_is_explained(console: Service) -> None:
     """404, in the words of `leadhook explain`."""
     nothing = dict.fromkeys(("known", "has_details", "scrapped", "has_prompts", "unsent", "eligible"), False)

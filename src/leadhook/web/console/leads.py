@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from leadhook.domain.console import LeadSearch
 from leadhook.domain.diagnosis import explain
-from leadhook.domain.failure import Failure
+from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.lead_snapshot import FLAGS
 from leadhook.domain.replays import Outcome
 from leadhook.domain.timeline import timeline
@@ -40,7 +40,12 @@ class LeadQuery(BaseModel):
 
 async def list_leads(visit: Visit) -> Response:
     search, after = visit.query(LeadSearch), visit.query(Place).after
-    found = await visit.state["store"].search_leads(search, after or None)
+    try:
+        found = await visit.state["store"].search_leads(search, after or None)
+    except StoreError as error:
+        if after and error.kind == "caller_bug":
+            raise Problem(422, "The address names no place in this search. Search again.") from None
+        raise
     fields = search.fields()
     by_filter, by_id = search.replay_filter(), [("lead_id", lead.lead_id) for lead in found.leads]
     return visit.page(
