@@ -155,7 +155,7 @@ async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run
     )
     said = "\n".join(await put_in(bare_database, InstallOptions(ORDER.url, backlog="run")))
     assert "--backlog run has no effect: the first sweep round was already over, and 3 leads are held" in said
-    assert "`leadhook backlog release` has them processed" in said
+    assert "`leadhook backlog release` queues them" in said
 
 
 async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: "Database", bare: "Sql") -> None:

@@ -139,7 +139,7 @@ def test_the_sums_say_who_counted() -> None:
     assert "5 counted by the stand-in, 2.50 a lead" in text
     assert "median 1,617 ms" in text
     assert "2,000 in, 200 out" in text
-    assert "$0.00100 a lead, $0.00200 in all, as if it were billed; the stand-in's own count comes to the same" in text
+    assert "$0.00100 a lead, $0.00200 in all, as if it were billed; the stand-in counted the same" in text
     assert "BY THE STAND-IN'S OWN COUNT $0.00300" in shown(ADA, BO, counted=Counted(5, 0.003))
     assert "unknown: the model has no price" in shown(replace(ADA, cost_usd=None))
     assert "4 as the service counted, 2.00 a lead" in shown(ADA, BO)

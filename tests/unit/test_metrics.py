@@ -83,7 +83,8 @@ async def test_a_taken_port_is_reported_and_the_service_goes_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as lines:
         port = taken.getsockname()[1]
         async with serving_metrics("127.0.0.1", port) as problem:
-            assert problem == f"Metrics can't be had: METRICS_PORT {port} on 127.0.0.1: Address already in use."
+            why = "Address already in use"
+            assert problem == f"There are no metrics: METRICS_PORT {port} on 127.0.0.1 can't be opened: {why}."
 
     assert [line["event"] for line in lines] == ["metrics.failed"]
 

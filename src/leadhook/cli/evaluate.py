@@ -71,7 +71,7 @@ class Output:
 
 
 ALL: Final = EvaluationSelection()
-AS_EVER: Final = Output()
+BY_DEFAULT: Final = Output()
 
 
 @app.default
@@ -87,7 +87,7 @@ def evaluate(
         Parameter(validator=Number(gte=0, lte=1000), help="Score this many leads twice, to measure the noise."),
     ] = 0,
     selection: EvaluationSelection = ALL,
-    output: Output = AS_EVER,
+    output: Output = BY_DEFAULT,
 ) -> int:
     """Score answered leads again with another prompt or model, and report what would change.
 

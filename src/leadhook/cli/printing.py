@@ -23,7 +23,7 @@ def make_writable() -> None:
         if isinstance(output, TextIOWrapper):
             output.reconfigure(errors="backslashreplace")
     if not os.environ.get("COLUMNS", "").strip("0"):
-        # Rich would take it by its word, and print nothing.
+        # Rich would obey COLUMNS=0 and print nothing.
         os.environ.pop("COLUMNS", None)
 
 

@@ -151,7 +151,7 @@ class LeadInput(Facts):
 
 
 class Reason(Facts):
-    """A sentence, and how many of the leads that were looked at it stands with."""
+    """A reason, and the number of the sampled leads that have it."""
 
     reason: str
     leads: int

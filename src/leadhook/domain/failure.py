@@ -69,7 +69,7 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
 
     @property
     def paid(self) -> bool:
-        """A call was answered and paid for, and the answer is of no use."""
+        """A call was answered and paid for, and the answer is unusable."""
         return self.code.startswith("answer_") or self.usage.input_tokens + self.usage.output_tokens > 0
 
 

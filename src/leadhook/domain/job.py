@@ -86,7 +86,7 @@ class ClaimedLead(Facts):
 
 
 class OtherAttempt(Facts):
-    """What became of the model calls of another process for a lead."""
+    """The outcome of another process's model calls for a lead."""
 
     id: int
     lead_id: str

@@ -36,7 +36,7 @@ class Price(Facts):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     first_day: date | None = Field(default=None, alias="from")
-    """None: since ever."""
+    """None: from the beginning."""
     until: date | None = None
     """The last day; None: no end is known."""
 

@@ -25,7 +25,7 @@ from leadhook.engine.timing import Wakeup
 
 CHECKS_AT_ONCE: Final = 10
 DOUBTED_AFTER: Final = 3
-"""So many failures in a row that are no one's fault, while another key is answered, put a key behind the others."""
+"""After this many failures in a row without a known cause, while other keys are answered, a key is used last."""
 DOUBTED_S: Final = 60.0
 """Time from its last failure until one call tries it again."""
 
@@ -167,7 +167,7 @@ class KeyPool:
         del failures[1:-DOUBTED_AFTER]
 
     def rest(self, key: ApiKey, failure: Failure) -> None:
-        """Let a key rest that failed, the longer the more often, and note the evidence."""
+        """Let a key that failed rest, longer each time, and note the evidence."""
         now = anyio.current_time()
         others = sum(at > now - LATELY_S for name, at in self._answered_at.items() if name != key.fingerprint)
         rests = 0 if key.fingerprint in self._answered_at else key.rests

@@ -123,7 +123,7 @@ class Executor:
     ) -> Answer:
         """Take one step. Where a key fails, continue with another one: that is never the lead's fault.
 
-        What Google refuses for the sake of the request or of a setting is asked with a second key as well: if that is
+        What Google refuses because of the request or a setting is asked with a second key as well: if that is
         answered, the fault is the first key's project. A paid answer without text is asked for again at once,
         if possible with another key.
         """
@@ -284,7 +284,7 @@ class Executor:
         failing: bool = False,
         decide_after_ms: int | None = None,
     ) -> None:
-        """End the attempt. A paid score is saved where no message will be had, below contact if it is not confirmed."""
+        """End the attempt. A paid score is saved even if no message follows, below contact if it is not confirmed."""
         is_last = outcome == "retry" and lease.claimed.attempts + 1 >= lease.max_attempts
         checkpoint = lease.checkpoint
         if not (outcome == "dead" or is_last) or checkpoint is None or not checkpoint.lacks_message:

@@ -25,9 +25,9 @@ LOST: Final = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
 class Leases:
     """All leases of this process, and the slots for leads being scored.
 
-    A lead that is claimed ahead waits for a slot. As many may wait as slots probably become free within half a second,
-    to go by how long leads take, and at most a quarter of all, nor more than became free lately: none while the model
-    is slow or hangs.
+    A lead that is claimed ahead waits for a slot. As many may wait as slots will probably become free within half a
+    second, an estimate from how long leads take; at most a quarter of all slots, and no more than became free lately:
+    none while the model is slow or hangs.
     """
 
     def __init__(self, context: EngineContext, schedule: Schedule, keys: KeyPool, slots: int) -> None:

@@ -95,7 +95,7 @@ def _describe_earlier_backlog(held: int, options: InstallOptions) -> str:
         return f"{counted}; `leadhook backlog status` shows them"
     return (
         f"--backlog run has no effect: {counted}. `leadhook backlog release --dry-run` shows their cost, "
-        "`leadhook backlog release` has them processed"
+        "`leadhook backlog release` queues them"
     )
 
 

@@ -240,7 +240,7 @@ def _cost(rows: list[DemoRow], answered: int, counted: Counted | None) -> str:
     if counted is None or counted.usd is None:
         return f"{a_lead}${total:.5f} in all"
     if abs(counted.usd - total) < _ROUNDING_USD:
-        return f"{spent}; the stand-in's own count comes to the same"
+        return f"{spent}; the stand-in counted the same"
     return f"{spent}; BY THE STAND-IN'S OWN COUNT ${counted.usd:.5f}"
 
 

@@ -198,7 +198,7 @@ async def serving_metrics(host: str, port: int | None) -> AsyncIterator[str | No
         number = getattr(error, "errno", None)
         why = os.strerror(number) if number else type(error).__name__
         log.error(Event.METRICS_FAILED, host=host, port=port, reason=why)  # noqa: TRY400 - no defect
-        yield f"Metrics can't be had: METRICS_PORT {port} on {host}: {why}."
+        yield f"There are no metrics: METRICS_PORT {port} on {host} can't be opened: {why}."
         return
     config, state = bounded(make_asgi_app(REGISTRY), MOST_SCRAPES, lifespan="off"), ServerState()
     slow: dict[BoundedConnection, None] = {}
