@@ -50,7 +50,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 UNBOUNDED: Final = (
-    "This ASGI server does not limit slow clients and their number, as `leadhook serve` does: enough of them stop it. "
+    "Unlike `leadhook serve`, this ASGI server does not limit slow clients: enough of them stop it. "
     "Use `leadhook serve`, or a proxy in front that limits them."
 )
 

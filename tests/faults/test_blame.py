@@ -309,7 +309,7 @@ def test_lead_that_google_refuses_is_dead_once_others_are_answered(arena: "Arena
     [(code, reason)] = project.run("select error_code, reason from leadhook.jobs where state = 'dead'")
     assert code == "model_refused_request"
     assert "2 other leads were answered" in reason
-    assert "so it is this lead" in reason
+    assert "so this lead is the cause" in reason
     attempts = project.run("select outcome, reason from leadhook.attempts where lead_id = %s order by id", bad)
     assert [outcome for outcome, _ in attempts] == ["returned"] * (len(attempts) - 1) + ["dead"]
     assert len(attempts) >= 3

@@ -57,9 +57,9 @@ def test_release_whose_reply_is_cut_is_one_release(arena: "Arena") -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        pytest.param("503", "Supabase can't answer now", marks=pytest.mark.long),
-        ("html", "Supabase can't answer now"),
-        pytest.param("not_json", "is not understood|answers in its place", marks=pytest.mark.long),
+        pytest.param("503", "Supabase can't answer at the moment", marks=pytest.mark.long),
+        ("html", "Supabase can't answer at the moment"),
+        pytest.param("not_json", "is not understood|answers instead", marks=pytest.mark.long),
         pytest.param("401", "Supabase refuses the key", marks=pytest.mark.long),
         pytest.param("refuse", "connection broke|no connection", marks=pytest.mark.long),
     ],

@@ -555,7 +555,10 @@ def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", mon
         f"{user} a is resumed",
         f"{user} it's is resumed",
     ]
-    assert [line.partition(" since ")[0] for line in listed[::2]] == [f"{user} a is paused", f"{user} it's is paused"]
+    assert [line.partition(" since ")[0] for line in listed[::2]] == [
+        f"{user} a has been paused",
+        f"{user} it's has been paused",
+    ]
     assert listed[0].endswith("by cli:ada: spring cleaning")
     assert listed[1] == f"  → {resume} a` ends it"
 
@@ -572,8 +575,8 @@ def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", mon
             "leads wait for midnight UTC or a higher budget"
         ),
         "today (UTC): $0.00 spent, $0.00 of it wasted, $2.00 reserved for leads in progress",
-        "everything has no budget: what its leads cost is not limited",
-        "there is no budget: what leads cost is not limited",
+        "everything has no budget: the cost of its leads is not limited",
+        "there is no budget: the cost of leads is not limited",
     ]
     assert overdrawn.startswith("everything: $2.50 a day, $0.00 left")
 
@@ -587,7 +590,7 @@ def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(groups: "Sq
     assert groups.count("leadhook.budgets") == 0
     assert leadhook("budget", "set", "0", typed="y\n")[0] == 0
     code, out, _ = leadhook("budget", "set", "5")
-    assert (code, "its waiting leads go on at once, for up to $5.00 today" in out) == (2, True)
+    assert (code, "its waiting leads continue at once, for up to $5.00 today" in out) == (2, True)
     assert leadhook("budget", "set", "5", "--yes")[0] == 0
     assert leadhook("budget", "set", "6")[0] == 0
     assert leadhook("budget", "clear")[0] == 2

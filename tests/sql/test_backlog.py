@@ -160,9 +160,11 @@ def test_status_tells_what_is_held_and_whose(leadhook: "Run", db: "Sql") -> None
     ids = hold(db, 3)
     answer(db, ids[0])
     said = shown(leadhook)
-    assert said[0] == "the first sweep round is not finished yet: what it finds eligible is held"
+    assert said[0] == "the first sweep round is not finished yet: leads that it finds eligible are held"
     assert said[1].startswith("3 leads are held; 0 released")
-    assert said[2].startswith(f"  user {db.USER}, tag {db.TAG}: 3 held, 1 of them answered before, last asked for at ")
+    assert said[2].startswith(
+        f"  user {db.USER}, tag {db.TAG}: 3 held, 1 of them answered before, newest prompts row at "
+    )
     assert said[3].startswith("estimate for 2 leads, from the lengths of the texts")
     assert len(said) == 4
 

@@ -200,7 +200,7 @@ def test_paused(ready: "Sql", whose: str) -> None:
     found = explanation(ready)
     assert (found.diagnosis, found.state, len(found.pauses)) == ("paused", "ready", 1)
     what = {"everything": "All work", "user": f"User {user}", "tag": f"User {user}, tag 'founders',"}[whose]
-    assert f"{what} is paused since " in found.sentence
+    assert f"{what} has been paused since " in found.sentence
     assert found.sentence.endswith(" by ada: too many.")
     command = {"everything": "", "user": f" --user {user}", "tag": f" --user {user} --tag founders"}[whose]
     assert found.next_step == f"`leadhook resume{command}` ends the pause."
@@ -386,7 +386,7 @@ def test_ready_behind_others(keyed: "Sql") -> None:
     keyed.apply_outbox()
     found = explanation(keyed)
     assert (found.diagnosis, found.state) == ("queued", "ready")
-    assert "At most 4 leads are ahead of it, 3 of its own user and tag" in found.sentence
+    assert "At most 4 leads are ahead of it, 3 of them with its user and tag" in found.sentence
     assert "It is next." in explanation(keyed, "x").sentence
 
 

@@ -248,7 +248,7 @@ def test_an_admin_acts(console: Console, *, java_script: bool) -> None:
         assert "for the demo" in steps.text
 
         page.click("nav >> text=Overview")
-        assert "All work is paused" in page.inner_text("main .banner")
+        assert "All work has been paused" in page.inner_text("main .banner")
         page.click("main .findings >> text=Pauses")
         page.click("text=Resume")
         steps.act("Resume", "the prompt was corrected")

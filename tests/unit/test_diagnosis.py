@@ -163,10 +163,14 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "dead": ({"job": job("dead")}, "dead", "(60 seconds ago) and is not retried: It is blocked (blocked)."),
     "dead, its answer kept": ({"job": job("dead", checkpoint=True)}, "dead", "paid answer is kept"),
     "dead after a replay": ({"job": job("dead"), "eligibility": SENT, "results": RESULT}, "dead", "failed"),
-    "paused": ({"job": job("ready"), "pauses": [PAUSE]}, "paused", "All work is paused since"),
-    "user paused": ({"job": job("ready"), "pauses": [PAUSE | {"user_id": USER}]}, "paused", f"User {USER} is paused"),
+    "paused": ({"job": job("ready"), "pauses": [PAUSE]}, "paused", "All work has been paused"),
+    "user paused": (
+        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER}]},
+        "paused",
+        f"User {USER} has been paused",
+    ),
     "tag paused": (
-        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER, "tag": "t"}]}, "paused", "tag 't', is paused"
+        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER, "tag": "t"}]}, "paused", "tag 't', has been paused"
     ),
     "budget spent": (
         {"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 0}]},
@@ -218,7 +222,7 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "queued behind many": (
         {"job": job("ready"), "queue": {"ahead": 1000, "ahead_in_group": 7, "finished_last_minute": 30}},
         "queued",
-        "1,000 or more leads are ahead of it, 7 of its own user and tag. 30 leads finished in the last minute.",
+        "1,000 or more leads are ahead of it, 7 of them with its user and tag. 30 leads finished in the last minute.",
     ),
     "queued by a replay": (
         {

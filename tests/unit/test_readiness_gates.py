@@ -27,14 +27,20 @@ def test_pause_of_everything_is_a_reason_and_one_of_a_user_a_warning() -> None:
     ]
     found = check_admission(Status.model_validate({"pauses": pauses}))
     assert tuple(map(str, found.reasons)) == (
-        "All work is paused since 2026-11-23T08:00:00Z by ada: spring cleaning. `leadhook resume` ends the pause.",
+        (
+            "All work has been paused since 2026-11-23T08:00:00Z by ada: spring cleaning. "
+            "`leadhook resume` ends the pause."
+        ),
     )
     assert tuple(map(str, found.warnings)) == (
         (
-            f"User {USER}, tag 'a', is paused since 2026-11-23T08:00:00Z by bo. "
+            f"User {USER}, tag 'a', has been paused since 2026-11-23T08:00:00Z by bo. "
             f"`leadhook resume --user {USER} --tag a` ends the pause."
         ),
-        f"User {USER} is paused since 2026-11-23T08:00:00Z by bo. `leadhook resume --user {USER}` ends the pause.",
+        (
+            f"User {USER} has been paused since 2026-11-23T08:00:00Z by bo. "
+            f"`leadhook resume --user {USER}` ends the pause."
+        ),
     )
 
 

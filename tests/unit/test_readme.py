@@ -32,10 +32,12 @@ def test_the_example_has_every_setting_and_no_other() -> None:
 
 def test_every_variable_that_the_code_reads_is_a_setting() -> None:
     """Wherever it is read: by name, from the environment."""
-    read = re.compile(r"\benviron(?:ment)?(?:\.get\(|\[)\s*\"([A-Z][A-Z0-9_]*)\"|\benv\.get\(\s*\"([A-Z][A-Z0-9_]*)\"")
+    read = re.compile(
+        r"(?:\benviron(?:ment)?(?:\.get\(|\[)|\benv\.get\(|\bread_variable\([\w.]+,)\s*\"([A-Z][A-Z0-9_]*)\""
+    )
     sources = (file.read_text() for file in (ROOT / "src").rglob("*.py"))
-    found = {name for text in sources for names in read.findall(text) for name in names if name}
-    assert {"DATABASE_URL", "LEADHOOK_STACK_DIR"} <= found
+    found = {name for text in sources for name in read.findall(text)}
+    assert {"DATABASE_URL", "GEMINI_MODEL"} <= found
     assert {name for name in found if not name.startswith(OTLP)} <= {setting.name for setting in SETTINGS} | OTHERS
 
 

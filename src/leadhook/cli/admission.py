@@ -61,7 +61,7 @@ def list_pauses(*, as_json: AsJson = False) -> None:
     for found in pauses:
         why = f": {found.reason}" if found.reason else ""
         whose = Scope(user_id=found.user_id, tag=found.tag)
-        line(console, f"{whose} is paused since {found.paused_at:%Y-%m-%d %H:%M %Z} by {found.actor}{why}")
+        line(console, f"{whose} has been paused since {found.paused_at:%Y-%m-%d %H:%M %Z} by {found.actor}{why}")
         line(console, f"→ `{resume_command(found.user_id, found.tag)}` ends it", indent=2)
     if not pauses:
         line(console, "nothing is paused")
@@ -127,7 +127,7 @@ def show_budgets(*, as_json: AsJson = False) -> None:
     for budget in found.budgets:
         line(console, str(budget))
     if not found.budgets:
-        line(console, "there is no budget: what leads cost is not limited")
+        line(console, "there is no budget: the cost of leads is not limited")
     spend = found.spend
     line(
         console,
@@ -147,7 +147,7 @@ def _change_budget(user: UUID | None, daily_usd: float | None, reason: str | Non
     if as_json:
         print_json({"user_id": whose.model_dump(mode="json")["user_id"], **reply.model_dump()})
     elif daily_usd is None:
-        line(open_console(), f"{whose} has no budget: what its leads cost is not limited")
+        line(open_console(), f"{whose} has no budget: the cost of its leads is not limited")
     else:
         left = dollars(max(reply.left_usd or 0, 0))
         line(open_console(), f"budget for {whose}: {dollars(daily_usd)} a day (UTC); {left} left today")

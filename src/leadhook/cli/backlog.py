@@ -117,7 +117,7 @@ def describe_others(found: Backlog) -> list[str]:
 def _describe_round(found: Backlog) -> Iterator[str]:
     if found.first_round_finished_at is None:
         fate = "held" if found.backlog == "hold" else "processed at once (backlog = run)"
-        yield f"the first sweep round is not finished yet: what it finds eligible is {fate}"
+        yield f"the first sweep round is not finished yet: leads that it finds eligible are {fate}"
     else:
         yield f"the first sweep round was finished at {found.first_round_finished_at:%Y-%m-%d %H:%M:%S %Z}"
     held = sum(group.held for group in found.groups)
@@ -127,7 +127,7 @@ def _describe_round(found: Backlog) -> Iterator[str]:
 
 def _describe_groups(found: Backlog) -> Iterator[str]:
     for group in found.groups[:_GROUPS_SHOWN]:
-        asked = f", last asked for at {group.asked_at:%Y-%m-%d %H:%M}" if group.asked_at else ""
+        asked = f", newest prompts row at {group.asked_at:%Y-%m-%d %H:%M}" if group.asked_at else ""
         name = f"user {group.user_id}, tag {group.tag}"
         yield f"  {name}: {group.held} held, {group.answered} of them answered before{asked}"
     if len(found.groups) > _GROUPS_SHOWN:

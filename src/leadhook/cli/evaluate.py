@@ -243,4 +243,4 @@ def _explain_rest(run: Scoring, found: Report, results: Path) -> None:
     for lead_id, reason in list(run.unreadable.items())[:SHOWN]:
         line(console, f"{lead_id} was not scored: {reason}")
     if found.missing:
-        line(console, f"{found.missing:,} leads have no new score yet; the same command goes on with {results}.")
+        line(console, f"{found.missing:,} leads have no new score yet; the same command continues with {results}.")

@@ -95,9 +95,9 @@ class Selection:
             until=self.until,
         )
         if bool(self.lead_id) == bool(given):
-            raise MisuseError("say which leads: by --lead-id, or by --user, --tag, --state … or --all")
+            raise MisuseError("name the leads with --lead-id, or select them with --user, --tag, --state … or --all")
         if self.all and len(given) > 1:
-            raise MisuseError("--all stands alone: leave out the other filters, or --all")
+            raise MisuseError("--all can't be combined with other filters")
         if self.lead_id and (self.limit is not None or len(self.lead_id) > LARGEST_REPLAY):
             raise MisuseError(f"--lead-id may be given {LARGEST_REPLAY:,} times, and without --limit")
         return given or None

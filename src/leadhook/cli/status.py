@@ -57,7 +57,7 @@ def _lines(found: Status) -> Iterable[tuple[str, str]]:
     yield "oldest", _wait(found)
     yield "workers", _workers(found)
     yield "changes", f"{count(found.outbox)} waiting to be applied"
-    parked = f"{keys.cooling} cooling down, {keys.disabled} refused"
+    parked = f"{keys.cooling} cooling down, {keys.disabled} that cannot be sent"
     yield "keys", f"{keys.healthy} of {keys.total} usable, {keys.untried} of them untried; {parked}"
     spent = f"{dollars(spend.spent_usd)} spent, {dollars(spend.wasted_usd)} of it wasted"
     yield "today", f"{spent}, {dollars(spend.reserved_usd)} reserved"

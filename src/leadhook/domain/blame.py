@@ -115,7 +115,7 @@ def decide(  # noqa: PLR0911 - a table, one line a case
     failing_s = evidence.failing_s or 0.0
     waits = f"{evidence}: no attempt is spent."
     if failure.kind == FailureClass.CONTENT:
-        return Decision("dead", "answer", "The model answered it, so it is this lead.")
+        return Decision("dead", "answer", "The model answered, so this lead is the cause.")
     if failure.kind == FailureClass.CONFIGURATION:
         return Decision("returned", "setting", waits)
     if failure.kind == FailureClass.KEY:
@@ -123,7 +123,7 @@ def decide(  # noqa: PLR0911 - a table, one line a case
         return Decision("returned", "key", waits, pause_s(failing_s, PROBE_S), failing=True)
     own_refusal = failure.kind == FailureClass.REFUSED and evidence.own and not evidence.passing
     if own_refusal and evidence.times >= REFUSALS:
-        return Decision("dead", "refused", f"{evidence}, so it is this lead.")
+        return Decision("dead", "refused", f"{evidence}, so this lead is the cause.")
     if failing_s >= give_up_after_s and (evidence.own or evidence.alone):
         return Decision("dead", "given_up", f"{evidence}, and it failed for too long.")
     asked_s = min(failure.park_s or 0.0, OWN_PAUSE_S)
@@ -166,7 +166,7 @@ def reconsider(evidence: Evidence, *, paid_before: int, give_up_after_s: float) 
 
 
 def _paid_enough(evidence: Evidence) -> Decision:
-    words = f"{evidence}, so it is this lead, and no more calls are paid for it."
+    words = f"{evidence}, so this lead is the cause, and no more calls are paid for it."
     return Decision("dead", "paid_enough", words)
 
 

@@ -443,7 +443,7 @@ def _place_in_queue(lead: LeadSnapshot) -> str:
         return "It is next."
     most = "" if ahead >= COUNTED_UP_TO else "At most "
     verb = "is" if ahead == 1 else "are"
-    own = f"{lead.queue.ahead_in_group} of its own user and tag"
+    own = f"{lead.queue.ahead_in_group} of them with its user and tag"
     return f"{most}{count_words(ahead, 'lead')} {verb} ahead of it, {own}."
 
 

@@ -254,7 +254,7 @@ def describe_pause(pause: Pause, now: datetime | None = None) -> Finding:
     if pause.tag is not None:
         what += f", tag {pause.tag!r},"
     why = f": {clause(pause.reason)}" if pause.reason else ""
-    words = f"{what} is paused since {moment(pause.paused_at, now)} by {pause.actor}{why}."
+    words = f"{what} has been paused since {moment(pause.paused_at, now)} by {pause.actor}{why}."
     return Finding(Code.PAUSED, words, f"`{resume_command(pause.user_id, pause.tag)}` ends the pause.")
 
 
@@ -319,9 +319,9 @@ def foreign_code(found: Sequence[str]) -> Finding:
 
 def outbox_guarded(found: Sequence[str]) -> Finding:
     """Someone added to the outbox what may refuse a row; the application's write goes on without it."""
-    words = f"leadhook.outbox has what leadhook did not add: {', '.join(found)}. "
-    words += "Changes that it refuses are not noted: their leads wait for the sweep."
-    return Finding(Code.OUTBOX_GUARDED, words, "Drop it: leadhook.outbox belongs to leadhook alone.")
+    words = f"leadhook.outbox has objects that leadhook did not add: {', '.join(found)}. "
+    words += "Changes that these refuse are not recorded: their leads wait for the sweep."
+    return Finding(Code.OUTBOX_GUARDED, words, "Drop them: leadhook.outbox belongs to leadhook alone.")
 
 
 def leads_held(number: int) -> Finding:

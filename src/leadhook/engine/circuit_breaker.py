@@ -248,7 +248,7 @@ def _outage(failure: Failure) -> Failure:
 
 def _refused(failure: Failure, leads: int) -> Failure:
     reason = (
-        f"Google refused {leads} different leads in a row, and answered none in between, so it is the installation: "
-        f"check GEMINI_MODEL and the prompts. Leads wait, and one is tried occasionally. {failure.reason}"
+        f"Google refused {leads} different leads in a row and answered none in between: the installation is at fault. "
+        f"Check GEMINI_MODEL and the prompts. Leads wait, and one is tried occasionally. {failure.reason}"
     )
     return Failure(FailureClass.CONFIGURATION, failure.code, reason)

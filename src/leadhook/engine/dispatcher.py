@@ -204,7 +204,7 @@ class Claims:
 
     async def _quarantine(self, lease: LeaseRef, error: StoreError) -> None:
         """Of several in a row, with no lead read in between, it is unknown whether they are at fault: they wait."""
-        reason = f"this lead can't be handed out, even alone: {error.reason}; correct its row, and it goes on"
+        reason = f"this lead can't be handed out, even alone: {error.reason}; correct its row to continue"
         release = Release(
             lead_id=lease.lead_id,
             fence=lease.fence,

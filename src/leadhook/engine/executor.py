@@ -222,7 +222,7 @@ class Executor:
             if not self._shutdown.allows_call():
                 raise _shutting_down()
             if self._breaker.open and not lease.probe:
-                raise _NoCallError("model_outage", "the model fails, so that no call was begun")
+                raise _NoCallError("model_outage", "the model is failing, so no call was made")
             if self._exceeds_reservation(lease):
                 raise _ReservationUsedUpError
             if anyio.current_time() - lease.confirmed_at < lease.start_limit_s:

@@ -256,6 +256,6 @@ def _error(lease: Lease) -> tuple[str, str] | None:
     if lease.outcome is None:
         reason = "The answer could not be saved yet because the database is unavailable; the service keeps retrying."
         return "not_written_yet", reason
-    words = {LeaseOutcome.GONE: "the lead was deleted meanwhile", LeaseOutcome.REFUSED: "the database refuses it"}
+    words = {LeaseOutcome.GONE: "the lead was deleted in the meantime", LeaseOutcome.REFUSED: "the database refuses it"}
     reason = f": {lease.outcome_reason}" if lease.outcome_reason else ""
     return lease.outcome.value, f"The answer is not saved: {words.get(lease.outcome, lease.outcome.value)}{reason}."

@@ -103,7 +103,7 @@ class Results:
         """
         if self.candidate not in (None, candidate):
             raise MisuseError(
-                f"{path} holds the results of another model or other prompts: name another file with --results"
+                f"{path} has the results of another model or other prompts: name another file with --results"
             )
 
 

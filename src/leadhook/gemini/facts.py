@@ -33,9 +33,9 @@ LENGTH: Final = "message_length"
 REASONS: Final = {
     NUMBER: "it states a number, date or amount that neither the lead's data nor the company's data has",
     NAME: "it names a person, company or place that neither the lead's data nor the company's data has",
-    QUOTATION: "it quotes words that stand nowhere in the lead's data",
-    ACQUAINTANCE: "it claims a meeting, a reading or another acquaintance of which nothing is known",
-    LEAK: "it repeats or mentions the instructions it was written by",
+    QUOTATION: "it quotes words that are not in the lead's data",
+    ACQUAINTANCE: "it claims a meeting or another acquaintance that no source mentions",
+    LEAK: "it repeats or mentions its instructions",
     LENGTH: "it has far more or fewer words than asked for",
 }
 """The reason for each code, without words of the message. The repair call gets those, too."""

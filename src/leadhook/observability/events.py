@@ -58,7 +58,7 @@ class Event(StrEnum):
     LEAD_FINISHED = "lead.finished", "an attempt at a lead ended; `outcome` is the result"
     LEASE_LOST = "lease.lost", "another process holds the lead now; this process wrote nothing"
     RENEW_FAILED = "renew.failed", "leases could not be renewed; no model call starts until they are"
-    SAVE_FAILED = "save.failed", "answers could not be saved; this is retried while their leases last"
+    SAVE_FAILED = "save.failed", "answers could not be saved; they are kept, and saving is retried"
     RELEASE_FAILED = (
         "release.failed",
         "leads could not be released; they become available when their leases expire",

@@ -127,7 +127,7 @@ def configure(settings: Settings) -> None:
 def troubles() -> list[str]:
     """Describe each failing sink in a sentence."""
     found = [(sink.name, sink.trouble) for sink in sinks()]
-    return [f"The log's sink {name} takes no lines: {trouble}." for name, trouble in found if trouble]
+    return [f"The log's sink {name} accepts no lines: {trouble}." for name, trouble in found if trouble]
 
 
 def sinks() -> list[Sink]:

@@ -35,7 +35,7 @@ class Calls:
             # A reply that no parser accepts must not end the process.
             raise not_understood(function, error) from None
         if not isinstance(reply, dict):
-            raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")
+            raise StoreError("unavailable", "not_json", "something between this machine and Supabase answers instead")
         return reply
 
 

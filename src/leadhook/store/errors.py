@@ -152,5 +152,5 @@ def _explain_rest(function: str, status: int, code: str, message: str) -> StoreE
         return StoreError("unavailable", code, reason)
     detail = message or f"HTTP {status} without a message"
     if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004 - HTTP's server errors
-        return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer now: {detail}")
+        return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer at the moment: {detail}")
     return StoreError("caller_bug", code, f"public.{function} refuses what it was sent: {detail}")

@@ -70,14 +70,14 @@ class Admission(Facts):
         before = next((budget for budget in self.budgets if budget.user_id == user_id), None)
         whose = Scope(user_id=user_id)
         if daily_usd is None:
-            return None if before is None else f"{before}. Without it, what {whose} costs is not limited."
+            return None if before is None else f"{before}. Without it, the cost of {whose} is not limited."
         used = self.spend.spent_usd + self.spend.reserved_usd if user_id is None else 0
         used = used if before is None else before.daily_usd - before.left_usd
-        spent = f"{dollars(used)} of {dollars(daily_usd)} a day {'is' if used else 'are'} spent or reserved today"
+        spent = f"{dollars(used)} of {dollars(daily_usd)} a day is spent or reserved today"
         if daily_usd <= used:
             return f"{whose}: {spent}: its leads wait for midnight UTC or a higher budget."
         if before is not None and before.spent:
-            return f"{whose}: {spent}: its waiting leads go on at once, for up to {dollars(daily_usd - used)} today."
+            return f"{whose}: {spent}: its waiting leads continue at once, for up to {dollars(daily_usd - used)} today."
         return None
 
 

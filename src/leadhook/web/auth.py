@@ -20,8 +20,8 @@ UNAUTHENTICATED: Final = (
     "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin in "
     "CORS_ORIGINS."
 )
-CLOSED: Final = "Admin requests are closed: set ADMIN_TOKENS to one or more tokens of 16 characters or more."
-TOO_MANY: Final = "Too many requests came with a wrong admin token; a right one is let in at any time."
+CLOSED: Final = "Admin requests are disabled: set ADMIN_TOKENS to one or more tokens of 16 characters or more."
+TOO_MANY: Final = "Too many requests with a wrong admin token. A valid token is always accepted."
 
 MOST_NETWORKS: Final = 1000
 MOST_HELD: Final = 50

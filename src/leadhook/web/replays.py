@@ -100,7 +100,7 @@ class ReplayFilter(_Optional):
     def _makes_sense(self) -> Self:
         given = {name for name in type(self).model_fields if getattr(self, name) is not None}
         if not given:
-            raise ValueError('an empty filter would take every lead: say {"all": true} if that is meant')
+            raise ValueError('an empty filter would select every lead: send {"all": true} if you mean that')
         if "all" in given and len(given) > 1:
             raise ValueError("all stands alone")
         return self
@@ -129,9 +129,9 @@ class ReplayRequest(_Optional):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if (self.lead_ids is None) == (self.filter is None):
-            raise ValueError("either lead_ids or filter is needed, and not both")
+            raise ValueError("send either lead_ids or filter, not both")
         if self.limit is not None and self.filter is None:
-            raise ValueError("limit belongs to a filter")
+            raise ValueError("limit needs a filter")
         return self
 
     def named(self) -> list[str]:

@@ -20,14 +20,14 @@ RETRY_AFTER: Final = {"Retry-After": "10"}
 
 DETAILS: Final = {
     400: "The request can't be read.",
-    404: "There is nothing at this path.",
-    405: "This path does not know this method; the Allow header names those that it knows.",
-    413: "The body is larger than this request may carry.",
+    404: "This path does not exist.",
+    405: "This path does not support this method; the Allow header lists those that it supports.",
+    413: "The body is too large for this request.",
     415: "The body must be JSON: send `Content-Type: application/json`.",
-    500: "The request failed here; the log has the reason under this request's x-request-id.",
+    500: "The request failed because of an internal error; the log has the reason, under this x-request-id.",
 }
 NO_JSON: Final = "The body is not valid JSON."
-OTHER_SHAPE: Final = "The body is JSON, but not of the expected shape; `errors` says where."
+OTHER_SHAPE: Final = "The body is valid JSON but not of the expected shape; `errors` lists the fields."
 OTHER_QUERY: Final = "The query is not of the expected shape"
 MOST_ERRORS: Final = 20
 
@@ -36,7 +36,7 @@ Given = TypeVar("Given", bound=BaseModel)
 
 def _without_nul(text: str) -> str:
     if "\x00" in text:
-        raise ValueError("must not contain NUL, which Postgres can't store: without it, it would be another one's")
+        raise ValueError("must not contain NUL, which Postgres can't store")
     return text
 
 

@@ -347,7 +347,7 @@ async def test_what_befalls_one_lead_is_its_own(world: World, name: str, keys: i
     assert {job.state for job in queue.jobs.values() if job.lead_id != "lead-7"} == {"done"}
     if scorer.fault.kind == FailureClass.REFUSED or scorer.fault.usage != FREE:
         assert queue.jobs["lead-7"].state == "dead"
-        assert "so it is this lead" in queue.jobs["lead-7"].reason
+        assert "so this lead is the cause" in queue.jobs["lead-7"].reason
     if scorer.fault.usage != FREE:
         assert len(scorer.failed) <= MOST_PAID
 

@@ -79,8 +79,8 @@ async def preview_stop(visit: Visit) -> Response:
     status = await _status(visit)
     waiting, leased = (amount(count, "lead") for count in (status.progress.waiting, status.progress.leased))
     sentences = [
-        f"{waiting} that have not started return to what they were; {leased} being processed finish.",
-        f"{dollars(status.usage.cost_usd or 0)} were spent on this replay so far.",
+        f"{waiting} that have not started return to their previous state; {leased} being processed finish.",
+        f"{dollars(status.usage.cost_usd or 0)} was spent on this replay so far.",
     ]
     button = f"Stop replay {status.replay_id}" if status.state in ("queueing", "running") else None
     return preview(visit, "Stop a replay", sentences, button, back=f"{HOME}/{status.replay_id}", stops=True)

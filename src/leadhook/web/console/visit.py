@@ -37,10 +37,10 @@ _TITLES: Final = {
     401: "You are not signed in",
     403: "Not allowed",
     404: "There is nothing here",
-    405: "This page can't do that",
+    405: "This action is not allowed",
     422: "Something is missing",
     429: "Too many wrong tokens",
-    503: "The database does not answer",
+    503: "The database is not available",
 }
 _FORM: Final = "application/x-www-form-urlencoded"
 _SIGNED_OUT: Final = "The session has ended, or the form is from another one. Nothing was changed: sign in again."
