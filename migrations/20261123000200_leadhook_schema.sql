@@ -367,8 +367,10 @@ create table if not exists leadhook.replays (
   phase text not null default 'queued' check (phase in ('queueing', 'queued', 'stopping', 'stopped')),
   after_lead text not null default '',
   counts jsonb not null default '{}',
-  created_at timestamptz not null default clock_timestamp()
+  created_at timestamptz not null default clock_timestamp(),
+  request_id uuid unique
 );
+comment on column leadhook.replays.request_id is 'of a form that was sent, perhaps twice';
 comment on column leadhook.replays.filter is 'null: its leads were named';
 comment on column leadhook.replays.after_lead is 'queueing, stopping: the leads up to this lead_id have been looked at';
 comment on column leadhook.replays.counts is 'what queueing its leads came to, by outcome';
@@ -400,8 +402,10 @@ create table if not exists leadhook.releases (
   after_lead text not null default '',
   released int not null default 0,
   created_at timestamptz not null default clock_timestamp(),
-  ended_at timestamptz
+  ended_at timestamptz,
+  request_id uuid unique
 );
+comment on column leadhook.releases.request_id is 'of a form that was sent, perhaps twice';
 comment on column leadhook.releases.redo is 'also leads that have a row in llm_response';
 comment on column leadhook.releases.groups is 'the users and tags that are left, in their order; of the first one, the leads up to after_lead have been looked at';
 comment on column leadhook.releases.ended_at is 'when all of it was queued, or it was stopped';

@@ -152,7 +152,7 @@ $$;
 comment on function leadhook.work_on_release(bigint) is 'One slice of a release that is being queued, unless another call is at it.';
 
 create or replace function public.leadhook_begin_release(
-  p_user_id uuid, p_tag text, p_limit int, p_redo boolean, p_actor text, p_reason text default null
+  p_user_id uuid, p_tag text, p_limit int, p_redo boolean, p_actor text, p_reason text default null, p_request_id uuid default null
 )
 returns jsonb
 language plpgsql
@@ -168,20 +168,27 @@ begin
   if p_limit is null or p_limit < 1 or p_user_id is null and p_tag is not null then
     raise exception 'a release has a limit, and a tag belongs to a user' using errcode = 'PT400';
   end if;
-  insert into leadhook.releases (actor, reason, user_id, tag, redo, lead_limit, groups)
+  insert into leadhook.releases (actor, reason, user_id, tag, redo, lead_limit, groups, request_id)
   select left(btrim(p_actor), 200), left(p_reason, 500), p_user_id, p_tag, p_redo, p_limit,
-    coalesce(jsonb_agg(jsonb_build_object('user_id', s.user_id, 'tag', s.tag)), '[]')
+    coalesce(jsonb_agg(jsonb_build_object('user_id', s.user_id, 'tag', s.tag)), '[]'), p_request_id
   from leadhook.held_scopes(p_user_id, p_tag) as s
+  on conflict (request_id) do nothing
   returning id into v_id;
-  perform leadhook.note_action(p_actor, 'backlog_release', jsonb_build_object(
-    'release_id', v_id, 'user_id', p_user_id, 'tag', p_tag, 'redo', p_redo, 'limit', p_limit
-  ), p_reason);
-  perform leadhook.work_on_release(v_id);
-  return (select jsonb_build_object('release_id', r.id, 'released', r.released) from leadhook.releases as r where r.id = v_id);
+  if v_id is not null then
+    perform leadhook.note_action(p_actor, 'backlog_release', jsonb_build_object(
+      'release_id', v_id, 'user_id', p_user_id, 'tag', p_tag, 'redo', p_redo, 'limit', p_limit
+    ), p_reason);
+    perform leadhook.work_on_release(v_id);
+  end if;
+  return (
+    select jsonb_build_object('release_id', r.id, 'released', r.released)
+    from leadhook.releases as r where r.id = v_id or r.request_id = p_request_id
+  );
 end
 $$;
-comment on function public.leadhook_begin_release(uuid, text, int, boolean, text, text) is
-  'Begins to release up to p_limit held leads of a user and tag, of a user, or of all, those of the newest prompts row first; leadhook_replay_slice goes on.';
+comment on function public.leadhook_begin_release(uuid, text, int, boolean, text, text, uuid) is
+  'Begins to release up to p_limit held leads of a user and tag, of a user, or of all, those of the newest prompts row first; leadhook_replay_slice goes on. '
+  'p_request_id: called again with the same one, it returns the same release.';
 
 create or replace function public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text default null)
 returns jsonb

@@ -476,7 +476,9 @@ comment on function public.leadhook_replay_slice() is
   'Goes on with the oldest replay that is being made or unmade, 250 leads at a time, or with the oldest release of the backlog. left: there is more, '
   'again after a pause.';
 
-create or replace function public.leadhook_replay_filtered(p_filter jsonb, p_limit int, p_actor text, p_reason text default null)
+create or replace function public.leadhook_replay_filtered(
+  p_filter jsonb, p_limit int, p_actor text, p_reason text default null, p_request_id uuid default null
+)
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -491,19 +493,25 @@ begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
     raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
   end if;
-  insert into leadhook.replays (actor, reason, filter, lead_limit, phase)
-  values (left(btrim(p_actor), 200), left(p_reason, 500), p_filter, p_limit, 'queueing')
+  insert into leadhook.replays (actor, reason, filter, lead_limit, phase, request_id)
+  values (left(btrim(p_actor), 200), left(p_reason, 500), p_filter, p_limit, 'queueing', p_request_id)
+  on conflict (request_id) do nothing
   returning id into v_replay_id;
-  perform leadhook.note_action(
-    p_actor, 'replay', jsonb_build_object('replay_id', v_replay_id, 'filter', p_filter, 'limit', p_limit), p_reason
+  if v_replay_id is not null then
+    perform leadhook.note_action(
+      p_actor, 'replay', jsonb_build_object('replay_id', v_replay_id, 'filter', p_filter, 'limit', p_limit), p_reason
+    );
+    perform leadhook.work_on_replay(v_replay_id);
+  end if;
+  return (
+    select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase)
+    from leadhook.replays as r where r.id = v_replay_id or r.request_id = p_request_id
   );
-  perform leadhook.work_on_replay(v_replay_id);
-  return (select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase) from leadhook.replays as r where r.id = v_replay_id);
 end
 $$;
-comment on function public.leadhook_replay_filtered(jsonb, int, text, text) is
+comment on function public.leadhook_replay_filtered(jsonb, int, text, text, uuid) is
   'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: '
-  'leadhook_replay_slice goes on.';
+  'leadhook_replay_slice goes on. p_request_id: called again with the same one, it returns the same replay.';
 
 create or replace function public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text default null)
 returns jsonb

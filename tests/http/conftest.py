@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import anyio
 import anyio.lowlevel
@@ -142,6 +143,7 @@ class FakeStore(SupabaseStore):
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     reply: ReplayReply | Exception = QUEUED
     on_dry_run: list[DryRun] = field(default_factory=list)
+    forms: list[UUID] = field(default_factory=list)
     on_replay_status: ReplayStatus | Exception | None = None
     on_status: Status | Exception | None = GOOD_STATUS
     asked: int = 0
@@ -168,9 +170,10 @@ class FakeStore(SupabaseStore):
         return answer_or_raise(self.reply)
 
     async def replay_filtered(
-        self, fields: Any, limit: int | None, actor: str, reason: str | None = None
+        self, fields: Any, limit: int | None, actor: str, reason: str | None = None, request_id: UUID | None = None
     ) -> ReplayReply:
         """Replay."""
+        self.forms += [request_id] if request_id else []
         self.replayed.append(([], actor, reason))
         self.calls.append(("replay_filtered", fields, limit))
         return answer_or_raise(self.reply)

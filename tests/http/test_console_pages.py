@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -314,10 +315,14 @@ async def test_a_button_calls_the_function_of_the_command(
     refused = await console.client.post(path, params=query, data=fields)
     assert (refused.status_code, console.store.acted) == (422, [])
 
-    done = await console.client.post(path, params=query, data={**fields, "reason": " because "})
+    preview = await console.client.get(path, params=query)
+    forms = re.findall(r'name="request_id" value="([^"]+)"', preview.text)
+    sent = {**fields, "reason": " because ", **({"request_id": forms[0]} if forms else {})}
+    done = await console.client.post(path, params=query, data=sent)
     assert done.status_code == 303, done.text
     name, given = console.store.acted[0]
     assert name == function
+    assert given.pop("p_request_id", None) == (forms[0] if function == "leadhook_begin_release" else None)
     assert given.pop("p_actor").startswith("admin:")
     assert given.pop("p_reason") == "because"
     assert {key: given[key] for key in parameters} == parameters
@@ -343,8 +348,9 @@ async def test_a_replay_is_counted_first_and_then_started(
         if tag == "form" and value.get("action") != "/console/sign-out"
     )
     assert action is not None
+    (form,) = re.findall(r'name="request_id" value="([^"]+)"', preview.text)
     done = await console.client.post(
-        action, data={"form_token": await form_token(console), "reason": "a better prompt"}
+        action, data={"form_token": await form_token(console), "reason": "a better prompt", "request_id": form}
     )
 
     assert (done.status_code, done.headers["location"]) == (303, "/console/replays/7")
@@ -353,6 +359,7 @@ async def test_a_replay_is_counted_first_and_then_started(
     ids, actor, reason = console.store.replayed[-1]
     assert ids == ([query["lead_id"]] if "lead_id" in query else [])
     assert (actor[:6], reason) == ("admin:", "a better prompt")
+    assert console.store.forms == ([] if "lead_id" in query else [UUID(form)]), "a second click is the same request"
     assert console.engine.webhooks == [[]], "the dispatcher is awake"
 
 

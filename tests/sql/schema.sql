@@ -1789,7 +1789,7 @@ CREATE FUNCTION public.leadhook_backlog(p_user_id uuid DEFAULT NULL::uuid, p_tag
 
 COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_groups has them, the size of what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
 
-CREATE FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
+CREATE FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text DEFAULT NULL::text, p_request_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -1797,7 +1797,7 @@ CREATE FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limi
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text) IS 'Begins to release up to p_limit held leads of a user and tag, of a user, or of all, those of the newest prompts row first; leadhook_replay_slice goes on.';
+COMMENT ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text, p_request_id uuid) IS 'Begins to release up to p_limit held leads of a user and tag, of a user, or of all, those of the newest prompts row first; leadhook_replay_slice goes on. p_request_id: called again with the same one, it returns the same release.';
 
 CREATE FUNCTION public.leadhook_book_evaluation(p_costs jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1996,7 +1996,7 @@ CREATE FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb
 
 COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) IS 'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last scored. last_lead: where the next slice begins; null when this was the last. average: of any lead lately, for those that never were scored.';
 
-CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
+CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text DEFAULT NULL::text, p_request_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2004,7 +2004,7 @@ CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer,
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) IS 'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: leadhook_replay_slice goes on.';
+COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text, p_request_id uuid) IS 'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: leadhook_replay_slice goes on. p_request_id: called again with the same one, it returns the same replay.';
 
 CREATE FUNCTION public.leadhook_replay_preview(p_filter jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2512,6 +2512,7 @@ CREATE TABLE leadhook.releases (
     released integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     ended_at timestamp with time zone,
+    request_id uuid,
     CONSTRAINT releases_lead_limit_check CHECK ((lead_limit > 0))
 );
 
@@ -2520,6 +2521,8 @@ COMMENT ON COLUMN leadhook.releases.redo IS 'also leads that have a row in llm_r
 COMMENT ON COLUMN leadhook.releases.groups IS 'the users and tags that are left, in their order; of the first one, the leads up to after_lead have been looked at';
 
 COMMENT ON COLUMN leadhook.releases.ended_at IS 'when all of it was queued, or it was stopped';
+
+COMMENT ON COLUMN leadhook.releases.request_id IS 'of a form that was sent, perhaps twice';
 
 ALTER TABLE leadhook.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.releases_id_seq
@@ -2554,6 +2557,7 @@ CREATE TABLE leadhook.replays (
     after_lead text DEFAULT ''::text NOT NULL,
     counts jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    request_id uuid,
     CONSTRAINT replays_lead_limit_check CHECK ((lead_limit > 0)),
     CONSTRAINT replays_phase_check CHECK ((phase = ANY (ARRAY['queueing'::text, 'queued'::text, 'stopping'::text, 'stopped'::text])))
 );
@@ -2563,6 +2567,8 @@ COMMENT ON COLUMN leadhook.replays.filter IS 'null: its leads were named';
 COMMENT ON COLUMN leadhook.replays.after_lead IS 'queueing, stopping: the leads up to this lead_id have been looked at';
 
 COMMENT ON COLUMN leadhook.replays.counts IS 'what queueing its leads came to, by outcome';
+
+COMMENT ON COLUMN leadhook.replays.request_id IS 'of a form that was sent, perhaps twice';
 
 ALTER TABLE leadhook.replays ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.replays_id_seq
@@ -2789,11 +2795,17 @@ ALTER TABLE ONLY leadhook.ready_notes
 ALTER TABLE ONLY leadhook.releases
     ADD CONSTRAINT releases_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY leadhook.releases
+    ADD CONSTRAINT releases_request_id_key UNIQUE (request_id);
+
 ALTER TABLE ONLY leadhook.replay_leads
     ADD CONSTRAINT replay_leads_pkey PRIMARY KEY (replay_id, lead_id);
 
 ALTER TABLE ONLY leadhook.replays
     ADD CONSTRAINT replays_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.replays
+    ADD CONSTRAINT replays_request_id_key UNIQUE (request_id);
 
 ALTER TABLE ONLY leadhook.results
     ADD CONSTRAINT results_pkey PRIMARY KEY (lead_id, run);
@@ -3581,8 +3593,8 @@ GRANT ALL ON FUNCTION public.leadhook_audit(p_filter jsonb, p_before bigint, p_l
 REVOKE ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text, p_request_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text, p_request_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) TO service_role;
@@ -3641,8 +3653,8 @@ GRANT ALL ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_
 REVOKE ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text, p_request_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text, p_request_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_replay_preview(p_filter jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_preview(p_filter jsonb) TO service_role;

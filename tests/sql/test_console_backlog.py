@@ -1,7 +1,7 @@
 """The backlog in the console: what is held, and a release that goes on by itself."""
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -62,6 +62,17 @@ def test_held_leads_are_counted_and_measured(db: "Sql") -> None:
     assert [held(db, user_id=OTHER, tag=tag).held for tag in ("x", "y")] == [2, 0]
     with pytest.raises(psycopg.Error, match="a tag belongs to a user"):
         held(db, tag="x")
+
+
+def test_a_release_that_is_sent_twice_begins_once(db: "Sql") -> None:
+    """A second click; another form is another release."""
+    ids = hold(db, 6)
+    call: dict[str, Any] = {"p_user_id": None, "p_tag": None, "p_redo": False, "p_limit": 2, "p_actor": "ada"}
+    forms = [uuid4(), uuid4()]
+    begun = [db.rpc("leadhook_begin_release", **call, p_request_id=form) for form in (forms[0], forms[0], forms[1])]
+    assert begun[0] == begun[1] != begun[2]
+    assert in_state(db, "ready") == ids[:4]
+    assert db.value("select count(*) from leadhook.audit where action = 'backlog_release'") == 2
 
 
 def test_a_release_goes_on_by_itself_up_to_its_limit(db: "Sql") -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -27,6 +27,15 @@ def test_a_replay_by_filter_is_written_down(db: "Sql") -> None:
     replay_id = db.rpc("leadhook_replay_filtered", **arguments, p_actor="ann", p_reason="new prompt")["replay_id"]
     (row,) = db.rows("select id, actor, reason, filter, lead_limit from leadhook.replays")
     assert list(row.values()) == [replay_id, "ann", "new prompt", {"tag": "x"}, 5]
+
+
+def test_a_replay_that_is_sent_twice_begins_once(db: "Sql") -> None:
+    """A second click; another form is another replay."""
+    forms = [uuid4(), uuid4()]
+    call: dict[str, Any] = {"p_filter": {"tag": "x"}, "p_limit": None, "p_actor": "ann"}
+    begun = [db.rpc("leadhook_replay_filtered", **call, p_request_id=form) for form in (forms[0], forms[0], forms[1])]
+    assert begun[0] == begun[1] != begun[2]
+    assert db.value("select count(*) from leadhook.audit where action = 'replay'") == 2
 
 
 def finish(db: "Sql") -> int:

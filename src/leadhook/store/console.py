@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -85,10 +86,10 @@ class ConsoleCalls(Calls):
         return await self._ask("leadhook_held_leads", HeldLeads, scope.parameters() | {"p_redo": redo})
 
     async def begin_release(
-        self, scope: Scope, limit: int, actor: str, reason: str | None = None, *, redo: bool
+        self, scope: Scope, limit: int, actor: str, reason: str | None, request_id: UUID | None, *, redo: bool
     ) -> BegunRelease:
-        """Begin to release held leads; the engine goes on. Don't repeat the call blindly: each call is a release."""
-        given = {"p_limit": limit, "p_redo": redo, "p_actor": actor, "p_reason": reason}
+        """Begin to release held leads; the engine goes on. A call with the same request id is the same release."""
+        given = {"p_limit": limit, "p_redo": redo, "p_actor": actor, "p_reason": reason, "p_request_id": request_id}
         return await self._ask("leadhook_begin_release", BegunRelease, scope.parameters() | given)
 
     async def stop_release(self, release_id: int, actor: str, reason: str | None = None) -> BegunRelease:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import anyio
 
@@ -19,11 +20,11 @@ class ReplayCalls(Calls):
         return await self._ask("leadhook_replay", ReplayReply, parameters)
 
     async def replay_filtered(
-        self, fields: Fields, limit: int | None, actor: str, reason: str | None = None
+        self, fields: Fields, limit: int | None, actor: str, reason: str | None = None, request_id: UUID | None = None
     ) -> ReplayReply:
-        """Start a replay of the leads that match a filter."""
-        parameters = {"p_filter": fields, "p_limit": limit, "p_actor": actor, "p_reason": reason}
-        return await self._ask("leadhook_replay_filtered", ReplayReply, parameters)
+        """Start a replay of the leads that match a filter; a call with the same request id returns the same replay."""
+        given = {"p_limit": limit, "p_actor": actor, "p_reason": reason, "p_request_id": request_id}
+        return await self._ask("leadhook_replay_filtered", ReplayReply, {"p_filter": fields} | given)
 
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""

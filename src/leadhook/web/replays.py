@@ -174,10 +174,12 @@ async def replay(request: Request[AppState]) -> Response:
     return json_answer(reply, 202)
 
 
-async def start_replay(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
+async def start_replay(
+    state: AppState, wanted: ReplayRequest, actor: str, request_id: UUID | None = None
+) -> ReplayReply:
     """Start a replay, for the API and the console."""
     try:
-        reply = await _begin(state, wanted, actor)
+        reply = await _begin(state, wanted, actor, request_id)
     except StoreError as error:
         log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
         raise
@@ -232,10 +234,10 @@ def read_replay_id(request: Request[AppState]) -> int:
     return int(given)
 
 
-async def _begin(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
+async def _begin(state: AppState, wanted: ReplayRequest, actor: str, request_id: UUID | None) -> ReplayReply:
     if wanted.filter is None:
         return await state["store"].replay(wanted.named(), actor, wanted.reason)
-    return await state["store"].replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason)
+    return await state["store"].replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason, request_id)
 
 
 async def _count(state: AppState, wanted: ReplayRequest) -> DryRunAnswer:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pydantic import BaseModel, StringConstraints
 from starlette.responses import Response
@@ -24,6 +24,8 @@ class Why(BaseModel):
     """The form below each preview."""
 
     reason: Reason
+    request_id: UUID | None = None
+    """Of the preview: a form that is sent twice, as by a second click, acts once."""
 
 
 class ScopeQuery(BaseModel):
@@ -72,6 +74,7 @@ def preview(
         sample=sample,
         stops=stops,
         action=action,
+        request_id=uuid4(),
     )
 
 

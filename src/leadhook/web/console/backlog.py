@@ -60,9 +60,9 @@ async def preview_release(visit: Visit) -> Response:
 
 async def release(visit: Visit) -> Response:
     """Begin the release; the engine goes on with it."""
-    query, why = visit.query(ReleaseQuery), visit.fields(Why).reason
+    query, why = visit.query(ReleaseQuery), visit.fields(Why)
     call = visit.state["store"].begin_release
-    await perform(call, query.scope(), query.limit, visit.actor, why, redo=query.redo)
+    await perform(call, query.scope(), query.limit, visit.actor, why.reason, why.request_id, redo=query.redo)
     visit.state["engine"].wake()
     return visit.go(HOME)
 
