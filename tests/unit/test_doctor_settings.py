@@ -66,6 +66,8 @@ async def test_doctor_names_the_setting_that_is_wrong(name: str, tmp_path: Path)
     assert name in complaints[0].sentence
     assert complaints[0].remedy
     assert "hunter2" not in str(found)
+    is_fault = complaints[0].level is Level.FAULT
+    assert is_fault != any("Every setting is valid" in finding.sentence for finding in found)
     assert any(finding.about == "service" for finding in found)
 
 

@@ -46,9 +46,9 @@ async def examine(
     """
     env = os.environ if env is None else env
     report = ShownOnce(show)
-    settings = _check_settings(report, env)
+    settings, prices = _check_settings(report, env)
     if settings is not None:
-        report.add([keys.check_model(settings.gemini_model, _prices(settings))])
+        report.add([keys.check_model(settings.gemini_model, prices)])
         report.add(await network.check_logs(settings))
     webhook_url = None
     if url := read_variable(env, "DATABASE_URL"):
@@ -94,31 +94,26 @@ def _names(check: Check) -> set[str]:
     return {check.sentence, *([check.code] if check.code else [])}
 
 
-def _check_settings(report: ShownOnce, env: Mapping[str, str]) -> Settings | None:
+def _check_settings(report: ShownOnce, env: Mapping[str, str]) -> tuple[Settings | None, PriceList]:
+    """Return also the prices: those built in if the settings name no usable file."""
     try:
         settings = load_settings(env)
     except SettingsError as error:
         report.add(fault("settings", f"{line.strip()}.", _TABLE) for line in str(error).splitlines()[1:])
-        return None
-    try:
-        read_prices(settings.gemini_price_file)
-    except SettingsError as error:
-        remedy = "docs/spend.md has its form; without it, the built-in prices are used."
-        report.add([fault("settings", f"{error}.", remedy)])
+        return None, read_prices(None)
     wrong_key = advice.key_problem(settings)
     report.add(warning("settings", each, _TABLE) for each in advice.warnings(settings) if each != wrong_key)
     if not settings.admin_tokens:
         words = "ADMIN_TOKENS is not set here: admin requests are refused."
         report.add([warning("settings", words, "`openssl rand -hex 32` makes one.")])
-    report.add([ok("settings", "Every setting is valid.")])
-    return settings
-
-
-def _prices(settings: Settings) -> PriceList:
     try:
-        return read_prices(settings.gemini_price_file)
-    except SettingsError:
-        return read_prices(None)  # a finding about the settings
+        prices = read_prices(settings.gemini_price_file)
+    except SettingsError as error:
+        remedy = "docs/spend.md has its form; without it, the built-in prices are used."
+        report.add([fault("settings", f"{error}.", remedy)])
+        return settings, read_prices(None)
+    report.add([ok("settings", "Every setting is valid.")])
+    return settings, prices
 
 
 async def _examine_database(
