@@ -29,7 +29,10 @@ class Event(StrEnum):
         "service.stopping",
         "the process received a signal: no new lead is claimed, leads in progress may finish within DRAIN_SEC",
     )
-    SERVICE_STOPPED = "service.stopped", "the service ended; every lead was saved or released"
+    SERVICE_STOPPED = (
+        "service.stopped",
+        "the service ended; all leads are saved or released, unless `drain.overrun` came first",
+    )
     SERVICE_FAILED = "service.failed", "the engine failed; the process exits so that its supervisor restarts it"
     HTTP_REQUEST = "http.request", "a request was answered"
     WEBHOOK_ACCEPTED = (
@@ -44,7 +47,7 @@ class Event(StrEnum):
     SESSION_STARTED = "session.started", "someone signed in to the console; `by` is `token` or `link`"
     SESSION_REFUSED = "session.refused", "someone tried to sign in to the console with a wrong token or a used link"
     ACTION_TAKEN = "action.taken", "an admin pressed a button in the console; `route` is the action"
-    LEAD_EXPLAINED = "lead.explained", "an admin asked for the state of a lead; `why` is the kind of answer"
+    LEAD_EXPLAINED = "lead.explained", "an admin asked for the state of a lead; `diagnosis` is the kind of answer"
     ON_DEMAND_REQUESTED = "on_demand.requested", "an admin asked for leads to be processed immediately"
     ON_DEMAND_FAILED = "on_demand.failed", "an on-demand answer could not be saved yet; the service keeps retrying"
     REPLAY_STOPPED = (
