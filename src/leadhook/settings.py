@@ -161,7 +161,7 @@ class Settings(BaseModel):
     admin_tokens: Annotated[tuple[Annotated[SecretStr, AfterValidator(_admin_token)], ...], Words] = ()
     """Bearer tokens for admin requests, 16 characters or more each, separated by spaces or commas. Default: none."""
     admin_readonly_tokens: Annotated[tuple[Annotated[SecretStr, AfterValidator(_admin_token)], ...], Words] = ()
-    """Tokens that may sign in to the console and change nothing, like ADMIN_TOKENS otherwise. Default: none."""
+    """Tokens for read-only access to the console, in the same form as ADMIN_TOKENS. Default: none."""
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], Words] = ()
     """Origins that may send requests from a browser (`https://app.example.com`), separated by spaces or commas."""
     host: Host = "127.0.0.1"

@@ -47,6 +47,7 @@ def test_what_it_can_not_tell_is_said_in_words(operator: Operator, wired_supabas
     code, out, _ = operator(wired_supabase, "explain", "nobody")
     assert code == 1
     assert "public.all_leads has no row with this lead_id" in out
+    assert "prompts has" not in out
 
     code, _, err = operator(wired_supabase, "explain", "nobody", key=wired_supabase.publishable_key)
     assert code == 2

@@ -67,7 +67,8 @@ def _show(found: Explanation, console: Console) -> None:
 
 def _show_parts(eligibility: Eligibility, console: Console) -> None:
     console.print()
-    for name, words, otherwise in _PARTS:
+    # Without a row in all_leads there is nothing to say of the columns of that row.
+    for name, words, otherwise in _PARTS if eligibility.known else _PARTS[:2]:
         there = getattr(eligibility, name)
         line(console, f"✓ {words}" if there else f"✗ {otherwise}", "" if there else "red", indent=INDENT)
     # Neither is a fault: every lead that was answered is sent.

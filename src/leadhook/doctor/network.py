@@ -232,10 +232,18 @@ def check_webhooks(recent: Sequence[WebhookDelivery]) -> list[Check]:
     note = "Nothing to do: newer webhooks arrive, and the sweep finds the leads of these. If it happens again: "
     report, note = (warning, note) if is_over else (fault, "")
     found = [
-        report("pg_net", f"{number} of the last {len(recent)} webhooks failed: each {words}.", f"{note}{remedy}")
+        report(
+            "pg_net",
+            f"{number} of the last {len(recent)} webhooks failed: {'it' if number == 1 else 'each'} {words}.",
+            f"{note}{remedy}",
+        )
         for (words, remedy), number in failed.most_common()
     ]
     return found or [ok("pg_net", "pg_net's worker runs, and no webhook of the last hour failed.")]
+
+
+def _amount_failed(number: int, every: int) -> str:
+    return f"{number} of the last {every} webhooks failed: {'it' if number == 1 else 'each'}"
 
 
 async def _make_round_trip(connection: Connection, facts: DatabaseFacts) -> Check:

@@ -79,7 +79,7 @@ COLUMNS: Final = {
         Column("score", "integer", "written: 0 to 100"),
         Column("response", "text", "written: the reasoning behind the score"),
         Column("should_contact", "integer", "written: 1 or 0"),
-        Column("subject", "text", "written: of the message; `ineligible` below a score of 50"),
+        Column("subject", "text", "written: the message's subject; `ineligible` below a score of 50"),
         Column("message", "text", "written: the message; `ineligible` below a score of 50"),
     ),
 }
@@ -287,7 +287,7 @@ def _collation_faults(rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
         found = [row for row in rows if row["column_name"] == name and row["collation"] not in {None, "default"}]
         clash = len({row["collation"] for row in found}) > 1
         for row in found:
-            why = "another than the same column of other tables" if clash else "for which different texts are equal"
+            why = "not that of the same column in other tables" if clash else "which treats different texts as equal"
             if clash or not row["is_exact"]:
                 column = f"public.{row['table_name']}.{name}"
                 remedy = f'alter table public.{row["table_name"]} alter {name} type {row["type"]} collate "default";'

@@ -44,7 +44,7 @@ Scores the leads of a Supabase project with Gemini and writes a message to the g
 
 To try an operation here, press **Authorize** and enter one of the service's `ADMIN_TOKENS` under `admin`. The page
 forgets the token when you close it, and shows it in the curl line of what you execute. What you execute is real: it
-changes the project behind this service.
+changes the project of this service.
 
 The curl lines expect the service's address in `SERVICE_URL` and one of its `ADMIN_TOKENS` in `ADMIN_TOKEN`.
 
@@ -54,10 +54,10 @@ is in the service's log too.
 _TAGS: Final = {
     "Leads": "Explain the state of a lead, or score leads immediately.",
     "Replay": (
-        "Score leads again, by id or by filter. There is no list of replays: keep the `replay_id` that `POST /replay` "
-        "returns."
+        "Score leads again, by id or by filter. Keep the `replay_id` that `POST /replay` returns; "
+        "`leadhook replay list` lists replays."
     ),
-    "Service": "Is the service alive, and can it work? No token needed.",
+    "Service": "Is the service alive, and can it work? And links to sign in to the console.",
     "Webhook": "Called by the database. No person needs to call it.",
 }
 """In the order in which people need them."""
