@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -143,3 +144,11 @@ async def ask_here(google_url: str) -> None:
     """One score by this process: a client reads these variables when it is made."""
     async with open_scorer(model="gemini-3.5-flash-lite", base_url=google_url) as scorer:
         await scorer.score(LEAD, PROMPTS, KEY)
+
+
+async def test_the_sdks_make_no_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would load all certificates again, by its own rules."""
+    made: list[dict[str, object]] = []
+    monkeypatch.setattr(ssl, "create_default_context", lambda **given: made.append(given))
+    async with open_scorer(model="gemini-3.5-flash-lite", base_url=None):
+        assert made == []

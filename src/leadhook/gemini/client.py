@@ -128,7 +128,7 @@ async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[Gemi
         api_key=_PLACEHOLDER,
         vertexai=False,
         base_url=address,
-        client_args=unasked,
+        client_args=unasked | {"ssl": trust},  # the SDK would load the certificates twice more
         max_retries=1,
         **model_parameters(model),
     )
