@@ -103,6 +103,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.process.wait()
 
 
+@pytest.fixture
+def endless_import(tmp_path: Path) -> dict[str, str]:
+    """For a service that is not to come further than to its port: the import of Gemini's client takes ten minutes."""
+    directory = tmp_path / "endless"
+    directory.mkdir()
+    (directory / "langchain_google_genai.py").write_text("import time\ntime.sleep(600)")
+    return {"PYTHONPATH": str(directory)}
+
+
 def get(url: str | urllib.request.Request, timeout_s: float = PATIENCE_S) -> tuple[int, Any]:
     """Status and JSON."""
     try:
@@ -140,14 +149,16 @@ def test_the_service_starts_without_a_database_says_so_and_ends(start: Start, co
 
 
 @pytest.mark.parametrize("given", ["environment", ".env"])
-def test_the_service_does_not_keep_the_owners_connection_string(start: Start, given: str, tmp_path: Path) -> None:
+def test_the_service_does_not_keep_the_owners_connection_string(
+    start: Start, given: str, tmp_path: Path, endless_import: dict[str, str]
+) -> None:
     """Not even where /proc shows the environment that a process was started with."""
     url = "postgresql://postgres:visibly-fake-password@127.0.0.1:9/postgres"
     if given == ".env":
         (tmp_path / "0").mkdir()
         (tmp_path / "0" / ".env").write_text(f"DATABASE_URL={url}\n")
-    service = start(SERVE, **ENV, **({"DATABASE_URL": url} if given == "environment" else {}))
-    service.wait_for("service.started")
+    service = start(SERVE, **ENV, **endless_import, **({"DATABASE_URL": url} if given == "environment" else {}))
+    service.wait_for("Application startup complete")
     environment = Path(f"/proc/{service.process.pid}/environ").read_bytes()
     assert b"SUPABASE_URL" in environment
     assert b"visibly-fake-password" not in environment
@@ -222,10 +233,9 @@ def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
     assert "hunter2" not in service.out + service.err + operator + str(shipped)
 
 
-def test_the_port_answers_while_the_clients_are_imported(start: Start, tmp_path: Path) -> None:
+def test_the_port_answers_while_the_clients_are_imported(start: Start, endless_import: dict[str, str]) -> None:
     """Alive, not ready; a webhook is accepted, a request for the database waits, and SIGTERM ends it at once."""
-    (tmp_path / "langchain_google_genai.py").write_text("import time\ntime.sleep(600)")
-    service = start(SERVE, **ENV, PYTHONPATH=str(tmp_path), WEBHOOK_STATIC_HEADER="x-webhook: visibly-fake-secret")
+    service = start(SERVE, **ENV, **endless_import, WEBHOOK_STATIC_HEADER="x-webhook: visibly-fake-secret")
     service.wait_for("Application startup complete")
     url = service.address()
 

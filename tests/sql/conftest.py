@@ -411,12 +411,12 @@ def wired(wired_connect: Connect) -> Sql:
 
 
 @pytest.fixture
-def known_moves(request: pytest.FixtureRequest) -> Iterator[None]:
+def known_moves(request: pytest.FixtureRequest, databases: "Databases") -> Iterator[None]:
     """For modules whose calls move jobs: they make no move that the table beside leadhook.jobs lacks."""
-    name = "wired_connect" if "wired_connect" in request.fixturenames else "connect"
-    db: Sql = request.getfixturevalue(name)()
+    name = "wired_database" if "wired_database" in request.fixturenames else "database"
+    database: Database = request.getfixturevalue(name)
     yield
-    assert watched(db) - written_down() == set()
+    assert watched(databases.lent[database.name].admin) - written_down() == set()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,12 @@
 """Which functions move a job between which states: as the schema's comment says, and as a database does it."""
 
 import re
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
@@ -14,6 +18,7 @@ SCHEMA = Path(__file__).parents[2] / "migrations/20261123000200_leadhook_schema.
 ROW = re.compile(r"--   (\w+(?:, \w+)*)  +(\w+(?:, \w+)*)  +([\w.]+)  +\S")
 
 
+@cache
 def written_down() -> set[Move]:
     """The comment table beside leadhook.jobs, a move for each of its pairs."""
     table = SCHEMA.read_text().partition("-- The state machine")[2].partition("create table")[0]
@@ -51,6 +56,7 @@ def watch(db: "Sql") -> None:
     """)
 
 
-def watched(db: "Sql") -> set[Move]:
+def watched(connection: psycopg.Connection[Any]) -> set[Move]:
     """The moves since `watch`."""
-    return {(row["was"], row["becomes"], row["made_by"]) for row in db.rows("select * from watched.moves")}
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return set(cursor.execute("select was, becomes, made_by from watched.moves"))

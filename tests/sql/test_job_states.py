@@ -44,7 +44,7 @@ def test_a_lead_that_cannot_be_checked_is_quarantined_from_any_state(db: "Sql", 
     watch(db)
     db.note_change("bad-1")
     db.apply_outbox()
-    assert watched(db) == {(state, "dead", "quarantine")}
+    assert watched(db.connection) == {(state, "dead", "quarantine")}
 
 
 def test_a_lead_that_cannot_be_described_is_set_aside_by_its_own_claim(keyed: "Sql") -> None:
@@ -59,7 +59,7 @@ def test_a_lead_that_cannot_be_described_is_set_aside_by_its_own_claim(keyed: "S
     keyed.run("grant select on public.lead_details to service_role")
     watch(keyed)
     assert keyed.claim()["leads"] == []
-    assert watched(keyed) == {("ready", "leased", "lease_leads"), ("leased", "dead", "quarantine")}
+    assert watched(keyed.connection) == {("ready", "leased", "lease_leads"), ("leased", "dead", "quarantine")}
 
 
 def test_the_first_round_holds_a_lead_that_became_eligible_unseen(db: "Sql") -> None:
@@ -68,4 +68,4 @@ def test_the_first_round_holds_a_lead_that_became_eligible_unseen(db: "Sql") -> 
     db.run("update public.prompts set created_at = now() - interval '1 day'")
     watch(db)
     db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)
-    assert watched(db) == {("waiting", "held", "move_jobs")}
+    assert watched(db.connection) == {("waiting", "held", "move_jobs")}

@@ -634,7 +634,7 @@ def test_functions_do_what_the_model_says_in_any_order(wired: Sql, wired_connect
     """Calls of the service, of operators and of the application, some of them in transactions that stay open."""
     watch(wired)
     look(wired, wired_connect, (SCHEDULES + part) // PARTS)
-    assert watched(wired) - written_down() == set(), "the table of states beside leadhook.jobs lacks a move"
+    assert watched(wired.connection) - written_down() == set(), "the table of states beside leadhook.jobs lacks a move"
 
 
 PLANTED: dict[str, tuple[LiteralString, LiteralString, LiteralString]] = {

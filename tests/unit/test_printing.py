@@ -79,7 +79,7 @@ def test_no_output_makes_a_traceback(redirection: str, environment: dict[str, st
         "from leadhook.cli import printing\n"
         "from leadhook.cli.output import line, open_console\n"
         "def say(words):\n"
-        "    [printing.print_line('\\u738b said') for _ in range(20_000)]\n"
+        "    [printing.print_line('\\u738b said') for _ in range(10_000)]\n"
         "    line(open_console(), '\\u738b said')\n"
         "cli.app, sys.argv = say, ['leadhook', 'status']\n"
         "cli.main()"
