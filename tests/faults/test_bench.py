@@ -123,6 +123,7 @@ def test_idle_service_asks_for_nothing_but_its_sweep(stack: Stack) -> None:
     assert measurement.met
 
 
+@pytest.mark.long
 def test_triggers_are_timed_in_pairs(wired_database: Database) -> None:
     """Each statement with and without them."""
     measurement = triggers.measure_on(wired_database, 1)
@@ -161,6 +162,7 @@ def test_missed_target_is_shown_and_kept(
     assert kept["figures"]["figure"]["ratio"] == {"floor": 2.0}
 
 
+@pytest.mark.long
 def test_interrupted_bench_leaves_nothing_behind() -> None:
     """Ctrl-C while its stack starts: code 130, no directory and no process left."""
     command = [sys.executable, "-m", "bench", "idle", "--short"]

@@ -1,4 +1,4 @@
-"""The misbehaving model for the stacks of these tests, and operators' commands on a project."""
+"""A stack for these tests with the misbehaving model, and operators' commands on a project."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 from tests.commands import runner
 from tests.support.model import Model
+from tests.support.project import Project, local_project
 
 if TYPE_CHECKING:
     from tests.conftest import Supabase
+
+
+STATIC_HEADER = "X-Webhook-Secret: visibly-fake-static-secret"
 
 
 class Operator(Protocol):
@@ -34,9 +38,17 @@ def operator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return operator
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    """One for all tests of a file."""
+    """One for all tests; each gives its own leads orders."""
     model = Model(tmp_path_factory.mktemp("model"))
     yield model
     model.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(model: Model) -> Iterator[Project]:
+    """One stack for all tests that have users, tags and leads of their own."""
+    settings = {"SWEEP_INTERVAL_SEC": "3600", "WEBHOOK_STATIC_HEADER": STATIC_HEADER, "LOG_LEVEL": "debug"}
+    with local_project("--no-sample", model=model, **settings) as stack:
+        yield stack

@@ -20,7 +20,6 @@ from tests.browser import chromium
 from tests.docs_blocks import block
 from tests.support.names import new_ids
 from tests.support.npm import package
-from tests.support.project import local_project
 
 from leadhook.local.keys import keys_of
 
@@ -38,12 +37,10 @@ SUPABASE_JS: Final = "export const { createClient } = globalThis.supabase;"
 """As a bundler resolves the package: the real bundle from npm."""
 
 
-@pytest.fixture(scope="module")
-def stack() -> "Iterator[Project]":
-    """A stack whose tables the page's policies open to signed-in users."""
-    with local_project("--no-sample", SWEEP_INTERVAL_SEC="3600") as stack:
-        stack.run(block(PAGE, "What is safe in a browser", "sql"))
-        yield stack
+@pytest.fixture(scope="module", autouse=True)
+def policies(stack: "Project") -> None:
+    """Those of the page open tables to signed-in users."""
+    stack.run(block(PAGE, "What is safe in a browser", "sql"))
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,11 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from tests.conftest import poll
 from tests.support.names import new_ids
 from tests.support.processes import ask, events_in
-from tests.support.project import local_project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.model import Model
     from tests.support.project import Project
 
@@ -36,13 +32,6 @@ SHAPE = [
     "message",
     "subject",
 ]
-
-
-@pytest.fixture(scope="module")
-def stack(model: "Model") -> "Iterator[Project]":
-    """One stack for the tests of this file; each has its own leads."""
-    with local_project("--no-sample", model=model, SWEEP_INTERVAL_SEC="3600", LOG_LEVEL="debug") as stack:
-        yield stack
 
 
 def process(stack: "Project", path: str, **body: object) -> Any:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
-OURS: Final = ("app", "cli", "gemini", "local.demo", "store.transport")
-CONTEXT.set_forkserver_preload(["aiohttp.web", "uvloop", *(f"leadhook.{name}" for name in OURS)])
+OURS: Final = ("app", "cli.service", "gemini", "local.demo", "store.transport")
+THEIRS: Final = ("aiohttp.web", "anyio._backends._asyncio", "h2.connection", "httpcore", "uvicorn.loops.uvloop")
+CONTEXT.set_forkserver_preload([*THEIRS, *(f"leadhook.{name}" for name in OURS)])
 
 
 def start(
