@@ -224,6 +224,13 @@ class Settings(BaseModel):
             return key
         raise PydanticCustomError("missing", "{name} is missing", {"name": "SUPABASE_SECRET_KEY"})
 
+    @field_validator("admin_readonly_tokens")
+    @classmethod
+    def _may_not_act(cls, tokens: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+        if set(tokens) & set(info.data.get("admin_tokens", ())):
+            raise ValueError("contains a token that is also one of ADMIN_TOKENS, and so could change everything")
+        return tokens
+
     @field_validator("kill_timeout_sec")
     @classmethod
     def _drain_fits(cls, kill_timeout: float, info: ValidationInfo) -> float:

@@ -17,7 +17,8 @@ from leadhook.command_error import CommandError
 from leadhook.domain.forecast import TextSize
 from leadhook.install.install import InstallOptions
 from leadhook.settings import SettingsError
-from leadhook.store import Admission, Backlog, BudgetSet, Paused, Resumed, Scope
+from leadhook.store import Admission, Backlog, BudgetSet, Paused, Resumed, Scope, StoreError
+from leadhook.store.operators import HeldGroup, ReleasedSlice
 
 URL = "https://example.com/webhooks/leads"
 
@@ -236,6 +237,30 @@ def test_release_hands_on_what_was_asked_for(leadhook: Run, recorder: _Recorder)
     arguments = ("--user", user, "--tag", "a", "--limit", "5", "--since", "2026-11-01", "--redo", "--yes")
     assert leadhook("backlog", "release", *arguments)[0] == 0
     assert recorder.asked == [("backlog", UUID(user), "a", datetime(2026, 11, 1, tzinfo=UTC), True)]
+
+
+def test_a_release_that_ends_early_tells_how_many_it_released(
+    leadhook: Run, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay released, and cost money."""
+    size = TextSize(leads=700, score_chars=0, message_chars=0)
+    group = HeldGroup(held=700, user_id=UUID(int=1), tag="founders", answered=0, sent=0)
+    held = Backlog(backlog="hold", released=0, leased=0, sent_while_leased=0, size=size, groups=(group,))
+    replies = iter([ReleasedSlice(last_lead="lead-500", released=500, answered=0, unwanted=0)])
+
+    async def backlog(*_: object, **__: object) -> Backlog:
+        return held
+
+    async def release_backlog(*_: object, **__: object) -> ReleasedSlice:
+        if reply := next(replies, None):
+            return reply
+        raise StoreError("unavailable", "connection_failed", "the database cannot be reached")
+
+    monkeypatch.setattr(recorder, "backlog", backlog)
+    monkeypatch.setattr(recorder, "release_backlog", release_backlog, raising=False)
+    code, out, err = leadhook("backlog", "release", "--yes")
+    assert (code, out) == (1, "500 of about 700 released\n")
+    assert "the database cannot be reached" in err
 
 
 def test_release_without_a_terminal_wants_a_yes(leadhook: Run, recorder: _Recorder) -> None:

@@ -391,6 +391,14 @@ def test_credentials_in_a_url_and_guessable_tokens_are_refused(name: str, value:
     assert "visibly" not in str(caught.value)
 
 
+def test_a_token_that_may_only_look_is_not_also_one_that_may_act() -> None:
+    """Someone who was given it to look could change everything."""
+    both = "visibly-fake-token-of-both"
+    with pytest.raises(SettingsError, match=r"ADMIN_READONLY_TOKENS: .* also one of ADMIN_TOKENS") as caught:
+        settings(ADMIN_TOKENS=f"fake-admin-token-1 {both}", ADMIN_READONLY_TOKENS=both)
+    assert "visibly" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "is_warned"),
     [

@@ -78,20 +78,25 @@ async def release_held(
     """Release slice by slice; each is a transaction, so what was released before an error stays released.
 
     Args:
-        report: called occasionally with the number of released leads, and of those that were wanted.
+        report: called with the number of released leads, and of those that were wanted: occasionally, and before an
+            error or an interruption is raised.
     """
     found = await wanted.find(store)
     total, done, reported = wanted.count(found), Released(), 0
-    for group in found.groups:
-        after: str | None = ""
-        while after is not None and (left := (wanted.limit or _NO_LIMIT) - done.released) > 0:
-            call = partial(store.release_backlog, group, after, left, actor, reason, redo=wanted.redo)
-            piece = await when_free(call)
-            done.released += piece.released
-            done.answered += piece.answered
-            done.unwanted += piece.unwanted
-            after = piece.last_lead
-            if done.released - reported >= _REPORT_EACH:
-                reported = done.released
-                report(reported, total)
+    try:
+        for group in found.groups:
+            after: str | None = ""
+            while after is not None and (left := (wanted.limit or _NO_LIMIT) - done.released) > 0:
+                call = partial(store.release_backlog, group, after, left, actor, reason, redo=wanted.redo)
+                piece = await when_free(call)
+                done.released += piece.released
+                done.answered += piece.answered
+                done.unwanted += piece.unwanted
+                after = piece.last_lead
+                if done.released - reported >= _REPORT_EACH:
+                    reported = done.released
+                    report(reported, total)
+    except BaseException:
+        report(done.released, total)
+        raise
     return done
