@@ -202,15 +202,14 @@ as $$
   )
   select coalesce(jsonb_agg(jsonb_build_object(
     'lead_id', j.lead_id, 'name', d.name, 'company', d.company, 'user_id', j.user_id, 'tag', j.tag, 'state', j.state,
-    'low_priority', j.low_priority, 'run', j.run, 'attempts', j.attempts, 'error_code', j.error_code, 'reason', j.reason,
-    'eligible_at', j.eligible_at, 'available_at', j.available_at, 'finished_at', j.finished_at, 'score', v.score,
-    'should_contact', v.should_contact, 'flags', coalesce(to_jsonb(v.flags), '[]'), 'prompt_version', v.prompt_version
+    'error_code', j.error_code, 'reason', j.reason, 'finished_at', j.finished_at, 'score', v.score,
+    'flags', coalesce(to_jsonb(v.flags), '[]')
   ) order by i.place), '[]')
   from unnest(describe_found.p_lead_ids) with ordinality as i (lead_id, place)
   join leadhook.jobs as j on j.lead_id = i.lead_id
   left join details as d on d.lead_id = i.lead_id
   left join lateral (
-    select r.score, r.should_contact, r.flags, r.prompt_version from leadhook.results as r where r.lead_id = i.lead_id order by r.run desc limit 1
+    select r.score, r.flags from leadhook.results as r where r.lead_id = i.lead_id order by r.run desc limit 1
   ) as v on true
 $$;
 comment on function leadhook.describe_found(text[]) is 'These leads in their order: the job, the last result, and the name and company as they are now.';

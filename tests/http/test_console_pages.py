@@ -521,3 +521,11 @@ async def test_the_overview_is_good_when_nothing_is_wrong(service: Service) -> N
     )
     answer = await service.client.get("/console")
     assert "Nothing keeps leads waiting" in answer.text
+
+
+async def test_the_overview_says_that_it_has_not_counted_everything(console: Service) -> None:
+    """After an upgrade, a month of attempts is counted oldest first, and the last hours would look idle."""
+    said = "Attempts that ended after 2026-11-20 08:30 are not counted yet"
+    assert said not in (await read(console, "/console")).text
+    console.store.rpc["leadhook_overview"] = {"now": NOW, "counted_until": "2026-11-20T08:30:00Z"}
+    assert said in (await read(console, "/console")).text
