@@ -1,12 +1,16 @@
 """The demo's table and sums, and what it holds against a run."""
 
 import io
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from leadhook.local import demo_report
 from leadhook.local.demo_report import Counted, DemoRow, faults, show_answers, show_last, show_summary, show_table
 
 ADA = DemoRow(
@@ -158,3 +162,22 @@ def test_a_lead_that_no_webhook_found_is_a_fault() -> None:
     assert faults([ADA, BO]) == []
     [fault] = faults([ADA, replace(BO, source="sweep")])
     assert "bo/7 was found by sweep" in fault
+
+
+def test_the_own_count_is_at_the_price_of_today(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the service reads the file and its name: with the days of a price, and the quotes of an env file."""
+    prices = [
+        {"until": "2998-12-31", "input": 2, "cached": 1, "output": 3},
+        {"from": "2999-01-01", "input": 9, "cached": 9, "output": 9},
+    ]
+    file = tmp_path / "prices.json"
+    file.write_text(
+        json.dumps({"read_on": "2026-11-27", "source": "test", "usd_per_million_tokens": {"gemini-test": prices}})
+    )
+    monkeypatch.setenv("GEMINI_MODEL", "models/gemini-test")
+    monkeypatch.setenv("GEMINI_PRICE_FILE", f'"{file}"')
+    tokens = {"prompt": 1_000_000, "cached": 500_000, "output": 900_000, "thinking": 100_000}
+    usage = {"calls": 2, "by_model": {"gemini-test": 2}, "tokens": tokens}
+    answer = SimpleNamespace(getheader=lambda _name: "gemini"), json.dumps(usage).encode()
+    monkeypatch.setattr(demo_report, "ask", lambda *_: answer)
+    assert demo_report.calls_counted("http://stand-in") == Counted(2, 4.5)

@@ -5,7 +5,6 @@ import math
 import os
 import statistics
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from leadhook.local.processes import ask
 from leadhook.local.sample import Sample
+from leadhook.prices import price_here
 from leadhook.terminal import printable
 
 _QUERY: Final = (Path(__file__).parent / "sql" / "demo_rows.sql").read_bytes()
@@ -106,24 +106,15 @@ def calls_counted(gemini_url: str) -> Counted | None:
 
 def _cost_of_calls(counted: dict[str, Any]) -> float | None:
     """Return the cost of the stand-in's tokens at the service's prices."""
-    prices = _prices()
-    models = list(counted["by_model"])
-    if not models:
+    used, tokens, model = set(counted["by_model"]), counted["tokens"], price_here(os.environ)
+    if not used:
         return 0.0
-    if len(models) > 1 or models[0] not in prices:
+    if model.price is None or used != {model.name.removeprefix("models/")}:
         return None
-    price, tokens = prices[models[0]][-1], counted["tokens"]
     cached = tokens.get("cached", 0)
-    spent = (tokens["prompt"] - cached) * price["input"] + cached * price["cached"]
-    spent += (tokens["output"] + tokens["thinking"]) * price["output"]
+    spent = (tokens["prompt"] - cached) * model.price.input + cached * model.price.cached
+    spent += (tokens["output"] + tokens["thinking"]) * model.price.output
     return float(spent / _MILLION)
-
-
-def _prices() -> dict[str, list[dict[str, Any]]]:
-    named = os.environ.get("GEMINI_PRICE_FILE", "").strip()
-    file = Path(named) if named else resources.files("leadhook").joinpath("gemini", "prices.json")
-    prices = json.loads(file.read_text(encoding="utf-8"))["usd_per_million_tokens"]
-    return {model: price if isinstance(price, list) else [price] for model, price in prices.items() if price}
 
 
 def show_table(rows: list[DemoRow], console: Console) -> None:
