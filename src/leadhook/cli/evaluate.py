@@ -140,7 +140,7 @@ def _read_candidate(file: Path | None, model: str) -> Candidate:
     except ValidationError as error:
         names = ", ".join(str(item["loc"][0]) for item in error.errors())
         raise MisuseError(
-            f"{file}: {names}: the file may have wildnet_data, scoring_criteria_and_icp and message_prompt, as texts"
+            f"{file}: {names}: only texts named wildnet_data, scoring_criteria_and_icp and message_prompt are allowed"
         ) from None
 
 

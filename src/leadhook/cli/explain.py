@@ -27,8 +27,8 @@ _PARTS: Final = (
 def explain(lead_id: Annotated[str, Parameter(help="The lead_id in all_leads.")], *, as_json: AsJson = False) -> int:
     """Show the state of one lead and the reason for it.
 
-    What is missing, or what happens next and when; the answer with its message; attempts, webhooks and replays. The
-    exit code is 1 if there is no such lead.
+    Shows what is missing, or what happens next and when; the answer with its message; attempts, webhooks and replays.
+    The exit code is 1 if there is no such lead.
 
     For example: `leadhook explain lead-17`
     """

@@ -18,8 +18,8 @@ _FUNNEL: Final = ("waiting", "held", "ready", "leased", "done", "dead")
 def status(*, as_json: AsJson = False) -> int:
     """Show the current state on one screen.
 
-    What keeps leads waiting and how to fix it, the number of leads in each state, the longest wait, the workers, keys
-    and spend. The exit code is 1 if something keeps leads waiting.
+    Shows what keeps leads waiting and how to fix it, the number of leads in each state, the longest wait, the workers,
+    keys and spend. The exit code is 1 if something keeps leads waiting.
 
     For example: `leadhook status --json`
     """

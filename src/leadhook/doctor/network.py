@@ -242,10 +242,6 @@ def check_webhooks(recent: Sequence[WebhookDelivery]) -> list[Check]:
     return found or [ok("pg_net", "pg_net's worker runs, and no webhook of the last hour failed.")]
 
 
-def _amount_failed(number: int, every: int) -> str:
-    return f"{number} of the last {every} webhooks failed: {'it' if number == 1 else 'each'}"
-
-
 async def _make_round_trip(connection: Connection, facts: DatabaseFacts) -> Check:
     """Have the database send a webhook, and wait for the service's response as pg_net has it."""
     began_at = time.monotonic()

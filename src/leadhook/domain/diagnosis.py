@@ -336,9 +336,7 @@ def _dead(lead: LeadSnapshot) -> Diagnosis | None:
 def _remedy_of_death(code: str | None) -> str:
     """What helps a lead that one of its calls ended."""
     if code in ("prompt_blocked", "answer_blocked"):
-        return (
-            "Google's filter did it: change the words that it may dislike, or run `leadhook replay` to ask once more."
-        )
+        return "Google's filter blocked it: change words that may trigger it, or run `leadhook replay` to ask again."
     if code in ("prompt_too_long", "prompts_too_long"):
         return "Shorten the lead's texts or its prompts row; nothing else helps."
     if code is not None and code.startswith("model_"):
@@ -474,7 +472,7 @@ _RULES: Final[tuple[Callable[[LeadSnapshot], Diagnosis | None], ...]] = (
 _STEPS: Final = {
     DiagnosisCode.NO_DETAILS: "Insert its row into public.lead_details.",
     DiagnosisCode.NOT_SCRAPPED: "Set public.all_leads.scrapped to true.",
-    DiagnosisCode.NO_PROMPTS: "Insert a prompts row for exactly that user and tag; 'run' in the front end does it.",
+    DiagnosisCode.NO_PROMPTS: "Insert a prompts row for exactly that user and tag; 'run' in the front end does this.",
     DiagnosisCode.ALREADY_SENT: "`leadhook replay` scores it anyway, or set sent_to_llm to false.",
 }
 

@@ -217,7 +217,7 @@ def _describe_status(code: int) -> str:
     if code < HTTPStatus.MULTIPLE_CHOICES:
         return f"was answered by another server (HTTP {code}): leadhook answers 202"
     if _is_redirect(code):
-        return f"was redirected (HTTP {code}): pg_net repeats it as a GET, which carries nothing"
+        return f"was redirected (HTTP {code}): pg_net repeats it as a GET without a body"
     return f"was refused by the service (HTTP {code})"
 
 

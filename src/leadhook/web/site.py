@@ -194,7 +194,9 @@ class Cors(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code < HTTPStatus.BAD_REQUEST:
             return response
-        refusal = problem(Problem(400, "This origin, method or header is not allowed; CORS_ORIGINS names the origins."))
+        refusal = problem(
+            Problem(400, "This origin, method or header is not allowed; CORS_ORIGINS lists the allowed origins.")
+        )
         for name in ("vary", "access-control-allow-origin"):
             if name in response.headers:
                 refusal.headers[name] = response.headers[name]
