@@ -21,7 +21,7 @@ REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
 
 WEBHOOKS: Final = Counter(
-    "leadhook_webhooks", "Webhooks: woke the worker, not_needed, late (proved, but too many), refused.", ["result"],
+    "leadhook_webhooks", "Webhooks: woke the worker, not_needed, late (old, and too many), refused.", ["result"],
     registry=REGISTRY,
 )  # fmt: skip
 CLAIMS: Final = Counter(
