@@ -84,11 +84,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop(RUN_DIRECTORY), ignore_errors=True)
 
 
-def pytest_collection_finish() -> None:
-    """Keep what was imported and collected out of the garbage collector's sight: it stays to the end."""
-    gc.freeze()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where the local stack can't run, skip what needs it, with the reason in the summary."""
     if reason := unsupported():
