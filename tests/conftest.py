@@ -64,7 +64,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # Containers often set this; every run, service and command that a test starts would compile its whole source again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    gc.set_threshold(10_000)  # of the default's 700, a sixth of the CPU goes into looking for garbage
     os.environ.pop("DATABASE_URL", None)  # the developer's
     os.environ.setdefault("PYTHONHASHSEED", "0")  # of the workers and of what tests start
     settings.register_profile("alike", derandomize=not LONG, database=None, deadline=None)
