@@ -10,7 +10,6 @@ LEADHOOK_SEED draws otherwise; LEADHOOK_FAULTS=long leaves it to chance.
 """
 
 import base64
-import fcntl
 import gc
 import os
 import random
@@ -18,7 +17,6 @@ import re
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,20 +29,20 @@ import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
-from tests.support.databases import PASSWORD, Databases
+from tests.support.clusters import PASSWORD, RUN_DIRECTORY, copy_cluster
+from tests.support.databases import Databases
 
 from leadhook.install.files import read_migrations
 from leadhook.local import pgnet
 from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
 from leadhook.local.database import Database, RolePasswords, create_roles, fill_database
 from leadhook.local.keys import Keys, new_keys
-from leadhook.local.postgres import Cluster, create_cluster
-from leadhook.local.processes import answers, free_port, server_account
+from leadhook.local.postgres import Cluster
+from leadhook.local.processes import answers, free_port
 from leadhook.local.rest_api import PostgrestPorts, serving, start_postgrest
 
 ROOT = Path(__file__).parent.parent
 NEED_THE_STACK = ("faults", "sql", "stack")
-RUN_DIRECTORY = "LEADHOOK_TEST_RUN_DIRECTORY"
 STACKS_OWN = "17"
 POSTGRES = os.environ.get("LEADHOOK_POSTGRES") or STACKS_OWN
 """The major release to test on; `make test-postgres` tries all."""
@@ -57,7 +55,6 @@ PATIENCE_S = 120
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the directory that the workers of this run share; not pytest's, where Postgres's account cannot get in."""
-    gc.disable()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell; the processes that tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -89,13 +86,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.path.relative_to(ROOT / "tests").parts[0] in NEED_THE_STACK:
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what stays until the end: that took a fifth of a worker's CPU."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    gc.enable()
 
 
 def fastest_directory() -> str | None:
@@ -130,15 +120,9 @@ def binaries() -> Binaries:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A Postgres of this worker's own, copied from one that the first worker initialised."""
-    run = Path(os.environ[RUN_DIRECTORY])
-    with (run / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (run / "initialised").exists():
-            create_cluster(binaries(), run / "initialised", PASSWORD)
-    data = run / f"cluster-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
-    subprocess.run(["/bin/cp", "-a", run / "initialised", data], check=True)
-    server_account().own(data)
+    """A Postgres of this worker's own."""
+    data = Path(os.environ[RUN_DIRECTORY]) / f"cluster-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    copy_cluster(binaries(), data)
     cluster = Cluster(
         binaries(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"), careless=True
     )

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
+from tests.support.clusters import PASSWORD
 
 from leadhook.local.database import Database, create_database, drop_database
 from leadhook.local.postgres import Cluster
 
 Row = dict[str, Any]
 
-PASSWORD: Final = "visibly-fake-password"
 LEFT_TO_VACUUM: Final = 2000
 """Dead rows after which a database is not used again: they would change what the planner does."""
 CATALOGS: Final = """

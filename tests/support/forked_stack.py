@@ -1,4 +1,4 @@
-"""`leadhook local up`, whose programs in Python are forks of it: to import them costs up to two seconds of CPU each.
+"""`leadhook local …`, whose programs in Python are forks of it, and whose cluster is a copy: each costs much CPU.
 
 tests/stack/test_local_up.py and test_demo.py start the stack as a user does.
 """
@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.support import forked
+from tests.support.clusters import copy_cluster
 
 from leadhook import cli
-from leadhook.local.processes import ENDINGS
+from leadhook.local import stack
+from leadhook.local.binaries import Binaries
+from leadhook.local.postgres import SUPERUSER
+from leadhook.local.processes import ENDINGS, server_account
 
 PYTHON = [sys.executable, "-m"]
 STDOUT, STDERR = 1, 2
@@ -65,6 +69,23 @@ def become(arguments: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
+def create_cluster(binaries: Binaries, data: Path, password: str) -> None:
+    """Copy one, and give its superuser this password."""
+    copy_cluster(binaries, data)
+    account = server_account()
+    subprocess.run(
+        [str(binaries.postgres), "--single", "-D", str(data), "postgres"],
+        input=f"alter role {SUPERUSER} password '{password}'\n".encode(),
+        cwd="/",
+        user=account.uid,
+        group=account.gid,
+        extra_groups=account.groups,
+        capture_output=True,
+        check=True,
+    )
+
+
 if __name__ == "__main__":
+    stack.create_cluster = create_cluster  # type: ignore[attr-defined]  # where it is called
     subprocess.Popen = Forking  # type: ignore[assignment,misc]
     cli.main()
