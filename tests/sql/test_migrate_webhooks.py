@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -10,9 +11,11 @@ from tests.conftest import silent
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.locks import Patience
-from leadhook.install.migrate import migrate
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Sql
 
 EVERY = read_migrations()
 STEPS = read_webhook_steps()
@@ -20,9 +23,9 @@ URL = "https://leads.example.com/webhooks/leads"
 
 
 @pytest.fixture
-async def migrated(database: Database) -> Database:
-    """Migrated by the program, so that there is a history."""
-    await migrate(database.conninfo, EVERY, silent)
+def migrated(db: "Sql", database: Database) -> Database:
+    """With a history, as after `leadhook migrate`."""
+    db.record_migrations()
     return database
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -17,6 +17,9 @@ from leadhook.install.migrate import migrate
 from leadhook.install.uninstall import describe_purge, uninstall
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Sql
 
 EVERY = read_migrations()
 STEPS = read_webhook_steps()
@@ -50,8 +53,9 @@ async def install(database: Database) -> None:
 
 
 @pytest.fixture
-async def installed(wired_database: Database) -> Database:
+async def installed(wired: "Sql", wired_database: Database) -> Database:
     """A project with leadhook in it."""
+    wired.record_migrations()
     await install(wired_database)
     return wired_database
 

@@ -92,15 +92,22 @@ class Kept:
     def restored(self) -> bool:
         """Make the rows and the sequences those of the template; False where more than rows was changed."""
         try:
-            pids = [self.admin.info.backend_pid, *(session.info.backend_pid for session in self.sessions)]
-            others = self.admin.execute(OTHERS, [pids]).fetchone()
-            if others != (0,) or self.admin.execute(SCHEMA).fetchall() != self.schema:
+            if not self._is_alone() or self.admin.execute(SCHEMA).fetchall() != self.schema:
                 return False
             with self.admin.transaction():
                 self._restore_rows()
         except psycopg.Error:
             return False
         return self.dead_rows < LEFT_TO_VACUUM
+
+    def _is_alone(self) -> bool:
+        """Whether no one else is connected; who has just left may be on its way out."""
+        pids = [self.admin.info.backend_pid, *(session.info.backend_pid for session in self.sessions)]
+        for _ in range(20):
+            if self.admin.execute(OTHERS, [pids]).fetchone() == (0,):
+                return True
+            self.admin.execute("select pg_sleep(0.01)")
+        return False
 
     def _restore_rows(self) -> None:
         for name, used, _ in self.admin.execute(TABLES).fetchall():
