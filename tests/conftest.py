@@ -10,7 +10,6 @@ LEADHOOK_SEED draws otherwise; LEADHOOK_FAULTS=long leaves it to chance.
 """
 
 import base64
-import gc
 import os
 import random
 import re
