@@ -238,7 +238,7 @@ async def test_no_session_is_continued_from_before_the_sign_in(service: Service)
     second = cookie(await sign_in(service)).value
     assert len({"chosen-by-someone", first, second}) == 3
     service.client.cookies.clear()
-    for value in ("chosen-by-someone", first[:-1] + ("A" if first[-1] != "A" else "B"), "", "a.b.c", "." * 4000):
+    for value in ("chosen-by-someone", first[:-20] + first[-20:].swapcase(), "", "a.b.c", "." * 4000):
         answer = await service.client.get("/console", headers={"cookie": f"{COOKIE}={value}"})
         assert answer.status_code == 303
 
