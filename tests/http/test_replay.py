@@ -108,6 +108,8 @@ async def test_admin_requests_are_closed_while_no_token_is_set(service: Service)
         ({}, ["#"]),
         ({"lead_ids": ["a"], "filter": {"all": True}}, ["#"]),
         ({"lead_ids": ["a"], "limit": 1}, ["#"]),
+        ({"lead_ids": ["a"], "request_id": "00000000-0000-4000-8000-000000000001"}, ["#"]),
+        ({"filter": {"all": True}, "request_id": "again"}, ["#/request_id"]),
         ({"lead_ids": ["a"], "prompts": {"message_prompt": "x"}}, ["#/prompts"]),
         ({"filter": {}}, ["#/filter"]),
         ({"filter": {"all": False}}, ["#/filter/all"]),

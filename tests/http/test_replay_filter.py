@@ -2,6 +2,7 @@
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -33,6 +34,14 @@ async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -
     assert service.store.calls == [("replay_filtered", fields, 500)]
     assert service.store.replayed == [([], f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}", "new criteria")]
     assert service.engine.webhooks == [[]]
+
+
+async def test_a_request_that_is_sent_again_keeps_its_id(service: Service) -> None:
+    """By which the database knows that it began this replay; a second one would pay for every lead again."""
+    service.store.reply = ReplayReply(replay_id=9)
+    for _ in range(2):
+        assert (await ask(service, {"filter": {"tag": "t"}, "request_id": USER})).status_code == 202
+    assert service.store.forms == [UUID(USER)] * 2
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from leadhook.domain.facts import in_utc
 from leadhook.domain.lead_snapshot import JobState
 from leadhook.domain.replays import DryRunAnswer, Outcome, ReplayReply, ReplayStatus
 from leadhook.observability.events import Event
-from leadhook.store import StoreError, count_replay
+from leadhook.store import StoreError, SupabaseStore, count_replay
 from leadhook.web.auth import require_admin
 from leadhook.web.requests import Body, Identifier, Problem, json_answer, read_json, read_query
 from leadhook.web.state import AppState
@@ -114,13 +114,15 @@ class ReplayRequest(_Optional):
 
     model_config = _documented(
         oneOf=[{"required": ["lead_ids"]}, {"required": ["filter"]}],
-        dependentRequired={"limit": ["filter"]},
+        dependentRequired={"limit": ["filter"], "request_id": ["filter"]},
     )
 
     lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=1000)] | None = None
     filter: ReplayFilter | None = None
     limit: Annotated[int, Field(ge=1, le=2_147_483_647), Whole] | None = None
     """With a filter: the most leads to queue, in the order of their ids."""
+    request_id: UUID | None = None
+    """With a filter: a new id of your choice. A request that is sent again with it begins no second replay."""
     dry_run: bool = False
     """Count and estimate the cost; change nothing."""
     reason: Annotated[str, StringConstraints(max_length=500)] | None = None
@@ -130,8 +132,9 @@ class ReplayRequest(_Optional):
     def _makes_sense(self) -> Self:
         if (self.lead_ids is None) == (self.filter is None):
             raise ValueError("send either lead_ids or filter, not both")
-        if self.limit is not None and self.filter is None:
-            raise ValueError("limit needs a filter")
+        for name in ("limit", "request_id"):
+            if getattr(self, name) is not None and self.filter is None:
+                raise ValueError(f"{name} needs a filter")
         return self
 
     def named(self) -> list[str]:
@@ -174,12 +177,10 @@ async def replay(request: Request[AppState]) -> Response:
     return json_answer(reply, 202)
 
 
-async def start_replay(
-    state: AppState, wanted: ReplayRequest, actor: str, request_id: UUID | None = None
-) -> ReplayReply:
+async def start_replay(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
     """Start a replay, for the API and the console."""
     try:
-        reply = await _begin(state, wanted, actor, request_id)
+        reply = await _begin(state["store"], wanted, actor)
     except StoreError as error:
         log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
         raise
@@ -234,10 +235,10 @@ def read_replay_id(request: Request[AppState]) -> int:
     return int(given)
 
 
-async def _begin(state: AppState, wanted: ReplayRequest, actor: str, request_id: UUID | None) -> ReplayReply:
+async def _begin(store: SupabaseStore, wanted: ReplayRequest, actor: str) -> ReplayReply:
     if wanted.filter is None:
-        return await state["store"].replay(wanted.named(), actor, wanted.reason)
-    return await state["store"].replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason, request_id)
+        return await store.replay(wanted.named(), actor, wanted.reason)
+    return await store.replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason, wanted.request_id)
 
 
 async def _count(state: AppState, wanted: ReplayRequest) -> DryRunAnswer:

@@ -45,8 +45,8 @@ async def preview_replay(visit: Visit) -> Response:
 
 async def begin_replay(visit: Visit) -> Response:
     why = visit.fields(Why)
-    wanted = _wanted(visit).model_copy(update={"reason": why.reason})
-    reply = await perform(start_replay, visit.state, wanted, visit.actor, why.request_id)
+    wanted = _wanted(visit).model_copy(update={"reason": why.reason, "request_id": why.request_id})
+    reply = await perform(start_replay, visit.state, wanted, visit.actor)
     if reply.replay_id is None:
         raise Problem(409, "No lead was queued.")
     return visit.go(f"{HOME}/{reply.replay_id}")
