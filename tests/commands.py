@@ -32,7 +32,7 @@ class Run(Protocol):
 
 def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs commands without any setting of the service in the environment."""
-    for name in Settings.model_fields:
+    for name in (*Settings.model_fields, "ssl_cert_file", "ssl_cert_dir"):
         monkeypatch.delenv(name.upper(), raising=False)
 
     def run(*arguments: str, typed: str | None = None) -> Outcome:

@@ -36,7 +36,7 @@ def insert(db: "Sql", table: str) -> None:
 
 def rewind(db: "Sql", table: str) -> None:
     """As a restore or a switch-over of logical replication does."""
-    db.run(sql.SQL("alter table {} alter column id restart with 1").format(sql.Identifier(*table.split("."))))
+    db.value("select setval(pg_get_serial_sequence(%(table)s, 'id'), 1, false)", table=table)
 
 
 async def findings(database: "Database") -> "list[Check]":
@@ -82,7 +82,7 @@ async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "
     db.record_migrations()
     db.key()
     db.make_job("a", state="done", fence=700)
-    db.run("alter sequence leadhook.fences restart with 1")
+    db.value("select setval('leadhook.fences', 1, false)")
     (finding,) = await findings(database)
     assert "leadhook.fences" in finding.sentence
     await migrated(database)
@@ -95,7 +95,7 @@ async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "
 async def test_migrate_leaves_a_sequence_that_is_right_alone(db: "Sql", database: "Database") -> None:
     """It may be far ahead."""
     db.record_migrations()
-    db.run("alter table leadhook.attempts alter column id restart with 5000")
+    db.value("select setval(pg_get_serial_sequence('leadhook.attempts', 'id'), 5000, false)")
     await migrated(database)
     insert(db, "leadhook.attempts")
     assert db.value("select min(id) from leadhook.attempts") == 5000
@@ -127,7 +127,7 @@ def test_a_worker_from_before_a_restore_writes_nothing(db: "Sql", write: str, na
     db.run("update leadhook.jobs set state = 'ready', claim_token = null, lease_until = null")
     if named:
         db.run("update leadhook.jobs set fence = 0")
-    db.run("alter sequence leadhook.fences restart with 1")
+    db.value("select setval('leadhook.fences', 1, false)")
     (lead,) = db.claim()["leads"]
     assert (zombie["fence"] == lead["fence"]) is bool(named)
     lease = db.lease_of(zombie, token=zombie["token"]) if named else db.lease_of(zombie)
