@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Containers often set this; every run, service and command that a test starts would compile its whole source again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    gc.disable()  # until all is collected
     os.environ.pop("DATABASE_URL", None)  # the developer's
     os.environ.setdefault("PYTHONHASHSEED", "0")  # of the workers and of what tests start
     settings.register_profile("alike", derandomize=not LONG, database=None, deadline=None)
