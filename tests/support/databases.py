@@ -27,12 +27,13 @@ CATALOGS: Final = """
     event_trigger extension index inherits namespace policy proc publication rewrite statistic trigger type
 """
 SCHEMA = " union all ".join(
-    f"select {place}, count(*), age('3'::xid) - min(age(xmin)) from pg_catalog.pg_{name}"  # noqa: S608 - constants
+    f"select {place}, count(*), age('3'::xid) - nullif(min(age(xmin)), 2147483647) from pg_catalog.pg_{name}"  # noqa: S608 - constants
     for place, name in enumerate(CATALOGS.split())
 )
 """How many rows each catalog has, and which transaction wrote the last: any change of the schema changes it.
 
-A transaction has no maximum and its text costs twice as much as its age, which is counted from the current one.
+A transaction has no maximum and its text costs twice as much as its age, which is counted from the current one; those
+of initdb have the greatest age there is.
 """
 TABLES = """
     select c.oid::regclass::text as name, pg_relation_size(c.oid) > 0 as used,
