@@ -55,7 +55,6 @@ PATIENCE_S = 120
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the directory that the workers of this run share; not pytest's, where Postgres's account cannot get in."""
-    gc.disable()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell; the processes that tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
