@@ -165,7 +165,7 @@ async def test_ctrl_c_keeps_what_was_bought_and_the_next_run_buys_the_rest(opera
     assert code == 130
     assert 3 <= first["compared"] < LEADS
     assert first["failures"] == []
-    assert f"{first['missing']} leads have no new score yet; the same command goes on" in err
+    assert f"{first['missing']} leads have no new score yet; the same command continues" in err
     assert operator.spent == pytest.approx(first["spent"]["total_usd"])
 
     code, out, _ = await operator.evaluate("--yes", "--json")
