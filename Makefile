@@ -35,7 +35,7 @@ up: $(READY) ## the same on data that is kept in .demo, and new answers as they 
 	$(BIN)/leadhook local up --state-dir .demo
 
 test: $(READY) ## every test, on real Postgres and real PostgREST
-	$(BIN)/pytest -n 3 --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal
 
 test-fast: $(READY) ## tests/unit and tests/http, in a minute: no database, no local stack
 	$(BIN)/pytest -q -n 3 --dist worksteal tests/unit tests/http --ignore tests/unit/test_platforms.py

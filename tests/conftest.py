@@ -94,6 +94,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.path.relative_to(ROOT / "tests").parts[0] in NEED_THE_STACK:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    _spread_faults(items)
+
+
+def _spread_faults(items: list[pytest.Item]) -> None:
+    """Put the files of tests/faults, which mostly wait, between those that need the CPU."""
+    places: dict[Path, float] = {}
+    for are_faults in (True, False):
+        some = [item.path for item in items if (item.path.parent == ROOT / "tests" / "faults") == are_faults]
+        for number, path in enumerate(some):
+            places.setdefault(path, number / len(some))
+    items.sort(key=lambda item: places[item.path])
 
 
 def fastest_directory() -> str | None:
