@@ -81,7 +81,7 @@ format: $(READY) ## let ruff format and fix what it can
 schema: $(READY) ## renew tests/sql/schema.sql and grants.txt from the migrations; read their diff afterwards
 	LEADHOOK_RENEW=1 $(BIN)/pytest -q tests/sql/test_schema_dump.py tests/sql/test_grants.py -k "dump or every_right"
 
-bench: $(READY) ## measure everything and renew docs/performance.md: 40 minutes on a quiet machine; one: .venv/bin/python -m bench --help
+bench: $(READY) ## measure everything and renew docs/performance.md: 26 minutes on a quiet machine; one: .venv/bin/python -m bench --help
 	$(PIP) --require-hashes -r requirements-bench.lock
 	$(BIN)/python -m bench --page
 

@@ -55,13 +55,13 @@ def main(
     *names: Annotated[
         Name,
         Parameter(
-            help="latency: commit to first model call (7 min). throughput: a backlog's rate, requests, CPU and memory "
-            "(2 min). queues: the same leads on procrastinate and pgqueuer (6 min). instances: 1, 2 and 4 of them "
-            "(2 min). memory: over 20,000 leads (5 min). idle: requests while nothing happens (3 min). triggers: what "
-            "the application's own writes cost (2 min). neighbours: what they cost other sessions (2 min). calls: what "
-            "each call costs in SQL (5 min). console_pages: what each page of the console costs the database (4 min). "
+            help="latency: commit to first model call (4 min). throughput: a backlog's rate, requests, CPU and memory "
+            "(2 min). queues: the same leads on procrastinate and pgqueuer (7 min). instances: 1, 2 and 4 of them "
+            "(2 min). memory: over 20,000 leads (2 min). idle: requests while nothing happens (3 min). triggers: what "
+            "the application's own writes cost (1 min). neighbours: what they cost other sessions (1 min). calls: what "
+            "each call costs in SQL (2 min). console_pages: what each page of the console costs the database (2 min). "
             "score: CPU of a model call beside a bare client's (1 min). webhooks: CPU of a webhook beside a bare "
-            "endpoint's (1 min). All of them, one by one, when none is named (40 min)."
+            "endpoint's (1 min). All of them, one by one, when none is named (26 min)."
         ),
     ],
     short: Annotated[

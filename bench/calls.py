@@ -132,7 +132,7 @@ class Caller:
 
 
 def measure(*, short: bool) -> Measurement:
-    """In three clusters of their own; about five minutes."""
+    """In three clusters of their own; about two minutes."""
     scale = 100 if short else 1
     rounds = 2 if short else 20
     sizes = (2_000, 5_000, 10_000) if short else (10_000, 100_000, 1_000_000)
