@@ -87,5 +87,5 @@ def create_cluster(binaries: Binaries, data: Path, password: str) -> None:
 
 if __name__ == "__main__":
     stack.create_cluster = create_cluster  # type: ignore[attr-defined]  # where it is called
-    subprocess.Popen = Forking  # type: ignore[assignment,misc]
+    subprocess.Popen = Forking  # type: ignore[assignment,misc]  # it has what the supervisor uses of one
     cli.main()
