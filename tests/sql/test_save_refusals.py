@@ -286,15 +286,14 @@ def test_save_of_a_lead_with_a_refusal_keeps_its_answer_and_does_not_try(db: "Sq
 
 
 def test_save_hands_back_what_it_has_no_time_for(db: "Sql") -> None:
-    """A slow trigger, and a refusal: the statement ends before its timer does."""
+    """A slow trigger, and a refusal: with the first attempt, it takes less than a timer of 5 s."""
     define(db, "perform pg_sleep(1.1); if new.lead_id = 'bad' then raise exception 'no'; end if; return new;")
     db.run("create trigger theirs before insert on public.llm_response for each row execute function public.theirs()")
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("bad", *"cdefgh")]
-    db.run("set statement_timeout = '5s'")
     reply = db.save(*results)
     outcomes = list(db.outcomes(reply).values())
     assert outcomes.count("refused") == 1
-    assert outcomes.count("saved") >= 1
+    assert 1 <= outcomes.count("saved") <= 2
     assert {lease["error_code"] for lease in reply["leases"] if lease["outcome"] == "busy"} == {"out_of_time"}
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from tests.conftest import POSTGRES
 from tests.sql.explained import Plans, read_blocks
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ PROMPTS = 3000
 
 INDEXES = {
     "without an index": "select",
-    # lead_id, user_id and tag are there, but an index that begins with something else finds nothing.
+    # lead_id, user_id and tag are there, but an index that begins with something else finds nothing; Postgres 18 skips
+    # through one whose first column has few values.
     "with indexes that do not help": (
         "create index on public.all_leads (scrapped, lead_id);"
         "create index on public.lead_details (sent_to_llm, lead_id);"
@@ -49,7 +51,8 @@ select 'lead-' || lpad(g::text, 5, '0'), lpad(g::text, 32, '0')::uuid, 'tag', tr
 from generate_series(1, %(leads)s) as g;
 insert into public.lead_details (lead_id, sent_to_llm) select lead_id, false from public.all_leads;
 insert into public.llm_response (lead_id, tag) select lead_id, tag from public.all_leads;
-insert into public.prompts (user_id, tag) select lpad((g + 100000)::text, 32, '0')::uuid, 'tag'
+insert into public.prompts (user_id, tag, created_at)
+select lpad((g + 100000)::text, 32, '0')::uuid, 'tag', now() - g * interval '1 second'
 from generate_series(1, %(prompts)s) as g;
 """
 
@@ -57,6 +60,9 @@ from generate_series(1, %(prompts)s) as g;
 @pytest.fixture(params=INDEXES)
 def bare_tables(request: pytest.FixtureRequest, database: "Database", db: "Sql") -> "Iterator[Plans]":
     """3,000 leads of as many users, 3,000 prompts rows of others, and no index that finds any of them."""
+    is_current = request.node.callspec.params["statistics"] == "analyzed"
+    if int(POSTGRES) < 17 and request.param != "without an index" and not is_current:
+        pytest.skip("until the table is analyzed, Postgres 15 and 16 walk such an index once for each id")
     with psycopg.ClientCursor(db.connection) as cursor:
         cursor.execute(FILL, {"leads": LEADS, "prompts": PROMPTS})
     with type(db)(psycopg.connect(database.admin_conninfo, autocommit=True, row_factory=dict_row)) as explained:

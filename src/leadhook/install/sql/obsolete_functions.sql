@@ -1,7 +1,8 @@
 -- Functions in the way of this version's: any in the schema leadhook that it does not have, and in public those with the name of one of its functions
--- and other parameters. None while one of its functions is missing. Before the first migration: all in public with such a name.
+-- and other parameters. None while one of its functions is missing. Before the first migration: all in public with such a name;
+-- the signatures are not looked up, because they name types that do not exist yet, for which Postgres 15 raises an error.
 with ours as materialized (
-  select o.signature, to_regprocedure(o.signature) as oid from unnest(%(ours)s::text[]) as o (signature)
+  select o.signature, case when %(is_installed)s then to_regprocedure(o.signature) end as oid from unnest(%(ours)s::text[]) as o (signature)
 ),
 named_alike as (
   select f.oid
