@@ -50,12 +50,12 @@ class Server:
                 await self.answer(stream)
 
 
-def http(status: int, body: str, content_type: str = "application/json") -> Answer:
+def http(status: int, body: str, content_type: str = "application/json", encoding: str = "identity") -> Answer:
     """A whole answer."""
 
     async def answer(stream: SocketStream) -> None:
         head = f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {len(body.encode())}\r\n"
-        await stream.send(f"{head}Connection: close\r\n\r\n{body}".encode())
+        await stream.send(f"{head}Content-Encoding: {encoding}\r\nConnection: close\r\n\r\n{body}".encode())
 
     return answer
 
@@ -163,6 +163,15 @@ async def test_release_sends_what_the_database_reads() -> None:
         pytest.param(http(200, '{"leads": [{}]}'), "misconfigured", "reply_not_understood", id="no prompts"),
         (http(200, '{"has_more": "perhaps"}'), "misconfigured", "reply_not_understood"),
         (http(307, "", "text/plain"), "misconfigured", "not_supabase"),
+        pytest.param(http(500, "no gzip", encoding="gzip"), "unavailable", "not_json", id="refusal, no gzip"),
+        pytest.param(http(200, "no zstd", encoding="zstd"), "unavailable", "not_json", id="reply, no zstd"),
+        pytest.param(
+            http(500, "{}", "application/json; charset=hex"), "unavailable", "http_500", id="charset of bytes"
+        ),
+        pytest.param(
+            http(503, "{}", "application/json; charset=undefined"), "unavailable", "http_503", id="charset of nothing"
+        ),
+        pytest.param(http(500, "[" * 100_000), "unavailable", "http_500", id="nested"),
         (hang_up, "unavailable", "disconnected"),
         (trickle, "unavailable", "timeout"),
     ],

@@ -56,6 +56,15 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (400, body("PT400"), "caller_bug", "PT400", "refuses what it was sent"),
         (400, body("22P05"), "caller_bug", "22P05", "refuses what it was sent"),
         (400, "[]", "unavailable", "http_400", "HTTP 400"),
+        (
+            500,
+            '{"code": "\\ud800", "message": "\\ud800a\\u001b[31m\\u0000\\u202eb"}',
+            "unavailable",
+            "http_500",
+            "moment: a[31mb",
+        ),
+        (500, body("x" * 500), "unavailable", "http_500", "words of the database"),
+        (500, '{"code": ["x"], "message": 1e400}', "unavailable", "http_500", "inf"),
     ],
 )
 def test_refusal_is_explained(status: int, text: str, kind: str, code: str, words: str) -> None:

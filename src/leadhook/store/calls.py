@@ -8,6 +8,7 @@ from pydantic_core import to_jsonable_python
 
 from leadhook.domain.failure import StoreError
 from leadhook.store.columns import cleaned
+from leadhook.store.errors import not_supabase
 
 if TYPE_CHECKING:
     from leadhook.store.transport import Transport
@@ -35,7 +36,7 @@ class Calls:
             # A reply that no parser accepts must not end the process.
             raise not_understood(function, error) from None
         if not isinstance(reply, dict):
-            raise StoreError("unavailable", "not_json", "something between this machine and Supabase answers instead")
+            raise not_supabase()
         return reply
 
 

@@ -11,6 +11,7 @@ _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
 """SQLSTATE classes: connection, read-only, rollback, resources, limits, locks, operator, system, internal."""
 _PASSING_STATUSES: Final = (408, 425, 429)
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
+_CODE: Final = re.compile(r"[\w.-]{1,40}", re.ASCII)
 _OUR_CLASS: Final = "PT"
 _NAME: Final = r"(?:\"[^\"]{1,130}\"|[\w.]{1,130})(?:\([\w\s,.\[\]\"]*\))?"
 _OF_POSTGRES: Final = re.compile(
@@ -51,6 +52,11 @@ def explain(function: str, status: int, body: str) -> StoreError:
     return StoreError(error.kind, error.code, error.reason, said)
 
 
+def not_supabase() -> StoreError:
+    """Build the error for a reply that neither PostgREST nor Supabase's gateway makes."""
+    return StoreError("unavailable", "not_json", "something between this machine and Supabase answers instead")
+
+
 def _without_foreign_words(code: str, message: str) -> str:
     """Replace a message that a trigger, constraint or type of the application may have worded: it may name a person."""
     if not _SQLSTATE.fullmatch(code) or code.startswith(_OUR_CLASS) or _OF_POSTGRES.fullmatch(message):
@@ -62,12 +68,18 @@ def _read(body: str) -> tuple[str, str]:
     """Return PostgREST's code and message; empty if the body is not its JSON."""
     try:
         error: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(error, dict):
         return "", ""
+    code = str(error.get("code") or "")
     message = error.get("message") or error.get("msg") or error.get("error") or ""
-    return str(error.get("code") or ""), " ".join(str(message).split())[:_LONGEST_MESSAGE]
+    return code if _CODE.fullmatch(code) else "", _printable(str(message))[:_LONGEST_MESSAGE]
+
+
+def _printable(text: str) -> str:
+    """Return one line without what a terminal would obey, and without lone surrogates, which no log can hold."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())
 
 
 def _explain_pause(status: int) -> StoreError | None:

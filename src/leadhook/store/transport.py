@@ -13,7 +13,7 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from leadhook import network
 from leadhook.domain.failure import StoreError
-from leadhook.store.errors import explain
+from leadhook.store.errors import explain, not_supabase
 
 _HOST_UNKNOWN: Final = (
     "the host of SUPABASE_URL is not found in DNS: check the address and this machine's DNS; a Supabase project that "
@@ -61,8 +61,9 @@ async def open_transport(url: str, key: str, timeout_s: float) -> AsyncIterator[
 async def _raise_refusal(response: httpx.Response) -> None:
     # postgrest's APIError has no HTTP status, and the gateway's refusals have no code, so both are read here together.
     if not response.is_success:
-        await response.aread()
-        raise explain(response.request.url.path.rpartition("/")[2], response.status_code, response.text)
+        # Not `response.text`, which fails where the sender names an odd charset.
+        body = (await response.aread()).decode("utf-8-sig", errors="replace")
+        raise explain(response.request.url.path.rpartition("/")[2], response.status_code, body)
 
 
 @contextmanager
@@ -72,13 +73,15 @@ def transport_errors(function: str, timeout_s: float) -> Iterator[None]:
         # sock_read, the only read timeout that httpx-aiohttp sets, starts again with every byte.
         with anyio.fail_after(timeout_s):
             yield
-    except (TimeoutError, httpx.TransportError, aiohttp.ClientError, OSError) as error:
+    except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, OSError) as error:
         raise _explain_silence(function, error) from error
 
 
 def _explain_silence(function: str, error: Exception) -> StoreError:
     # httpx-aiohttp raises ConnectTimeout for most broken connections: only the cause shows the reason.
     cause = error.__cause__ or error
+    if isinstance(error, httpx.DecodingError):
+        return not_supabase()
     if network.no_files_left(error):
         return StoreError("unavailable", "files_exhausted", network.NO_FILES_LEFT)
     if isinstance(cause, aiohttp.ClientConnectorDNSError):
