@@ -78,6 +78,9 @@ OTHERS_WORDS: dict[str, Callable[[int], dict[str, Any]]] = {
     "envelope with a code in words": lambda status: raw(
         {"error": {"code": str(status), "message": "API key not valid", "status": "PERMISSION_DENIED"}}, status
     ),
+    "envelope with a list as status": lambda status: raw(
+        {"error": {"code": status, "message": "API key not valid", "status": ["PERMISSION_DENIED"]}}, status
+    ),
     "error in words": lambda status: raw({"error": "API_KEY_INVALID"}, status),
     "list": lambda status: raw([], status),
     "empty": lambda status: raw("", status),
@@ -112,6 +115,7 @@ LONG |= {"MESSAGE": "y" * 5_000}
 CASES = {
     # The key.
     "400 API_KEY_INVALID": Case(error(400, "API_KEY_INVALID"), "key", "key_invalid"),
+    "400 no key": Case(envelope(400, "INVALID_ARGUMENT", "API Key not found. Pass one."), "key", "key_invalid"),
     "400 API_KEY_EXPIRED": Case(error(400, "API_KEY_EXPIRED"), "key", "key_invalid"),
     "401": Case(error(401), "key", "key_forbidden"),
     "403": Case(error(403), "key", "key_forbidden"),
@@ -170,6 +174,15 @@ CASES = {
         "key_minute_quota",
         parked=after(36.5),
     ),
+    **{
+        f"429 delay in words: {words}": Case(
+            envelope(429, "RESOURCE_EXHAUSTED", f"Quota exceeded.\nPlease retry in {words}."),
+            "key",
+            "key_minute_quota",
+            parked=after(seconds),
+        )
+        for words, seconds in (("340.5ms", 0.3405), ("2m3.5s", 123.5), ("16h6m17.9s", 57977.9), ("999h0m0s", 86_400))
+    },
     "429 in another language": Case(
         envelope(429, "RESOURCE_EXHAUSTED", "Das Kontingent wurde überschritten. limit: 0, model: x", violation("500")),
         "key",
@@ -535,6 +548,8 @@ async def test_a_block_by_chance_is_asked_again(scorer: GeminiScorer, google: Go
         {"promptTokenCount": -5, "candidatesTokenCount": 40},
         {"promptTokenCount": 900, "candidatesTokenCount": -40, "thoughtsTokenCount": 80},
         {"promptTokenCount": 900, "candidatesTokenCount": 40, "cachedContentTokenCount": 901},
+        {"promptTokenCount": 10**12, "candidatesTokenCount": 40},
+        {"promptTokenCount": 900, "candidatesTokenCount": 10**30},
         None,
     ],
 )

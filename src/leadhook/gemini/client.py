@@ -40,6 +40,8 @@ _READ_BUFFER_BYTES: Final = 4 * 1024 * 1024
 _OTHERS_VARIABLES: Final = ("GOOGLE_", "GEMINI_", "CLOUDSDK_", "LANGCHAIN_", "LANGSMITH_")
 """Prefixes of variables that the libraries below read. Our own settings with these prefixes are read before."""
 
+_MOST_TOKENS: Final = 10_000_000
+"""Five times what any model takes: a larger count would use up every budget, and the database could not store it."""
 _NO_FUNCTIONS = types.AutomaticFunctionCallingConfig(disable=True)
 
 
@@ -198,6 +200,6 @@ def _usage(answer: AIMessage) -> Usage:
     counts = (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.thinking_tokens)
     is_whole = usage.input_tokens > 0 and (usage.output_tokens > 0 or not answer.text)
     adds_up = usage.cached_tokens <= usage.input_tokens and usage.thinking_tokens <= usage.output_tokens
-    if min(counts) < 0 or not is_whole or not adds_up:
+    if min(counts) < 0 or max(counts) > _MOST_TOKENS or not is_whole or not adds_up:
         return Usage(calls=1, unmetered=1)
     return usage

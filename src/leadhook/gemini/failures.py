@@ -59,6 +59,7 @@ _KEY_REASONS: Final[dict[str, tuple[str, str]]] = {
     "API_KEY_INVALID": ("key_invalid", "Google does not accept this API key."),
     "API_KEY_EXPIRED": ("key_invalid", "Google does not accept this API key: it has expired."),
     "API key not valid": ("key_invalid", "Google does not accept this API key."),
+    "API Key not found": ("key_invalid", "Google does not accept this API key."),
     "API key expired": ("key_invalid", "Google does not accept this API key: it has expired."),
     "leaked": ("key_leaked", "Google blocked this API key because it was published: replace it."),
     "SERVICE_DISABLED": (
@@ -95,8 +96,8 @@ _BILLING: Final = re.compile(rf"billing (account|is|has)|enable billing|{_UNPAID
 _TOO_LONG: Final = re.compile(
     r"token count.*exceeds|exceeds the maximum number of tokens|request payload size exceeds", re.IGNORECASE
 )
-_SPEAKS_OF_KEY: Final = re.compile(r"API key (not valid|expired)")
-_RETRY_IN: Final = re.compile(r"retry in ([0-9.]+)s", re.IGNORECASE)
+_SPEAKS_OF_KEY: Final = re.compile(r"API key (not valid|expired)|API Key not found")
+_RETRY_IN: Final = re.compile(r"retry in (?=\d)(?:(\d+)h)?(?:(\d+)m(?!s))?([0-9.]+)(m?)s", re.IGNORECASE)
 _SETTINGS: Final = re.compile(
     r"thinking|generation_?config|schema|mime|max_?output|developer instruction|system_?\s?instruction"
     r"|model name|\bmodels/",
@@ -198,7 +199,8 @@ def _envelope(body: object) -> dict[str, Any] | None:
     error = error.get("error") if isinstance(error, dict) else None
     if not isinstance(error, dict) or type(error.get("code")) is not int:
         return None
-    return error if isinstance(error.get("message"), str) and error.get("status") in _STATUS_CODES else None
+    message, status = error.get("message"), error.get("status")
+    return error if isinstance(message, str) and isinstance(status, str) and status in _STATUS_CODES else None
 
 
 def _code(error: dict[str, Any]) -> int:
@@ -236,7 +238,7 @@ class _Refusal:
         self._violations = [one for one in violations if isinstance(one, dict)] if isinstance(violations, list) else []
         named_s = _seconds(details.get("RetryInfo", {}).get("retryDelay"))
         if named_s is None and (said := _RETRY_IN.search(message)):
-            named_s = _number(said[1])
+            named_s = _spelled(*said.groups(default=""))
         self._delay_s = (retry_after_s if named_s is None else named_s) or None
 
     def failure(self) -> Failure:  # noqa: PLR0911 - a table, one line a case
@@ -361,6 +363,14 @@ def _delay(header: str | None) -> float | None:
 
 def _seconds(duration: object) -> float | None:
     return _number(duration.removesuffix("s")) if isinstance(duration, str) else None
+
+
+def _spelled(hours: str, minutes: str, seconds: str, milli: str) -> float | None:
+    """Return the seconds of a delay in a message, such as `16h6m17.9s` or `340ms`."""
+    left_s = _number(seconds)
+    if left_s is None or milli:
+        return None if left_s is None else left_s / 1000
+    return _number(f"{int(hours or 0) * 3600 + int(minutes or 0) * 60 + left_s}")
 
 
 def _number(text: str | None) -> float | None:
