@@ -1,5 +1,6 @@
--- Purpose: who may execute leadhook's functions. It comes before the other files, each of which ends with a call of it.
+-- Purpose: who may execute leadhook's functions. This file is applied first; every other file ends with a call of grant_functions.
 
+-- Grants leadhook's functions to service_role alone. Those in v_owners stay with the owner: triggers call them with its rights.
 create or replace function leadhook.grant_functions()
 returns void
 language plpgsql
@@ -8,8 +9,8 @@ as $$
 declare
   v_owners constant text[] := array[
     'append_to_outbox', 'count_webhooks', 'ensure_trigger', 'grant_functions', 'hmac_sha256', 'note_change', 'note_lead_changes',
-    'note_prompts_changes', 'post_webhook', 'post_webhooks', 'queue_webhook', 'refreshes', 'refuse_foreign_code', 'send_webhook_for_keys', 'sign', 'wanted_webhooks',
-    'warn', 'webhook_body', 'webhook_headers', 'webhook_target'
+    'note_prompts_changes', 'post_webhook', 'post_webhooks', 'queue_webhook', 'refreshes', 'refuse_foreign_code', 'send_webhook_for_keys', 'sign',
+    'wanted_webhooks', 'warn', 'webhook_body', 'webhook_headers', 'webhook_target'
   ];
   v_function record;
 begin
@@ -35,7 +36,5 @@ begin
   end loop;
 end
 $$;
-comment on function leadhook.grant_functions() is
-  'Lets service_role alone execute leadhook''s functions, and the owner alone those that its triggers call with its rights.';
 
 select leadhook.grant_functions();

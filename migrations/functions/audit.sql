@@ -1,7 +1,9 @@
--- Purpose: who did what, and why. The functions that act note it in their transaction, whichever door the call came by.
+-- Purpose: who did what, and why. Functions that act write the entry in their own transaction, whether the API, a command or the console
+-- calls them.
 
 set local check_function_bodies = off;
 
+-- Appends an audit entry. p_parameters must not name a lead.
 create or replace function leadhook.note_action(p_actor text, p_action text, p_parameters jsonb, p_reason text)
 returns void
 language sql
@@ -10,16 +12,14 @@ as $$
   insert into leadhook.audit (actor, action, parameters, reason)
   values (left(btrim(p_actor), 200), p_action, jsonb_strip_nulls(p_parameters), left(nullif(btrim(p_reason), ''), 500))
 $$;
-comment on function leadhook.note_action(text, text, jsonb, text) is 'Appends to the audit. The parameters name no lead.';
 
--- A release of 100,000 leads is one entry, not 200.
+-- Records one slice of a release: the first slice of a group adds an entry, the others increase its number of released leads.
 create or replace function leadhook.note_release(
   p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released int, p_reason text
 )
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -43,8 +43,6 @@ begin
   );
 end
 $$;
-comment on function leadhook.note_release(text, uuid, text, boolean, boolean, int, text) is
-  'Notes a slice of a release: with the first slice of its user and tag an entry, with the others their number in that entry.';
 
 create or replace function public.leadhook_redeem_link(p_link text, p_actor text)
 returns jsonb
@@ -62,9 +60,8 @@ begin
 end
 $$;
 comment on function public.leadhook_redeem_link(text, text) is
-  'Notes that someone signs in with a link to the console. redeemed false: it was used before. p_link: a fingerprint of the link, which opens nothing.';
+  'Signs an operator in with a link to the console. redeemed false: the link was used before. p_link: a fingerprint of the link.';
 
--- Reads 20,000 entries at most: a filter that fits none of them goes on behind them.
 create or replace function public.leadhook_audit(p_filter jsonb default '{}', p_before bigint default null, p_limit int default 25)
 returns jsonb
 language plpgsql
@@ -81,25 +78,25 @@ declare
   v_last bigint;
 begin
   if p_limit is null or p_limit not between 1 and 100 then
-    raise exception 'a page holds 1 to 100 entries' using errcode = 'PT400';
+    raise exception 'p_limit must be 1 to 100' using errcode = 'PT400';
   end if;
-  with looked_at as materialized (
+  with recent as materialized (
     select a.* from leadhook.audit as a where p_before is null or a.id < p_before order by a.id desc limit 20000
   ),
   page as (
-    select l.*
-    from looked_at as l
-    where (p_filter ->> 'action' is null or l.action = p_filter ->> 'action')
-      and (p_filter ->> 'actor' is null or l.actor = p_filter ->> 'actor')
-      and (p_filter ->> 'user_id' is null or l.parameters ->> 'user_id' = p_filter ->> 'user_id')
-      and (p_filter ->> 'since' is null or l.at >= (p_filter ->> 'since')::timestamptz)
-      and (p_filter ->> 'until' is null or l.at < (p_filter ->> 'until')::timestamptz)
-    order by l.id desc
+    select r.*
+    from recent as r
+    where (p_filter ->> 'action' is null or r.action = p_filter ->> 'action')
+      and (p_filter ->> 'actor' is null or r.actor = p_filter ->> 'actor')
+      and (p_filter ->> 'user_id' is null or r.parameters ->> 'user_id' = p_filter ->> 'user_id')
+      and (p_filter ->> 'since' is null or r.at >= (p_filter ->> 'since')::timestamptz)
+      and (p_filter ->> 'until' is null or r.at < (p_filter ->> 'until')::timestamptz)
+    order by r.id desc
     limit p_limit + 1
   )
   select
     coalesce(jsonb_agg(to_jsonb(p) order by p.id desc), '[]'),
-    (select min(l.id) from looked_at as l having count(*) = 20000)
+    (select min(r.id) from recent as r having count(*) = 20000)
   into v_entries, v_last
   from page as p;
   if jsonb_array_length(v_entries) > p_limit then
@@ -110,7 +107,8 @@ begin
 end
 $$;
 comment on function public.leadhook_audit(jsonb, bigint, int) is
-  'The entries before p_before (null: the newest) that fit p_filter {action, actor, user_id, since, until}, newest first. before: for the next page; '
-  'null: these were the last.';
+  'Returns up to p_limit audit entries before id p_before (null: the newest) that match p_filter {action, actor, user_id, since, until}, '
+  'newest first. before: p_before of the next page; null: this was the last page. Reads at most 20,000 entries per call, so a page may be '
+  'short.';
 
 select leadhook.grant_functions();

@@ -1,4 +1,4 @@
--- Purpose: what `leadhook evaluate` reads and books; the evaluation itself runs in the command's own process.
+-- Purpose: the leads that `leadhook evaluate` scores again in its own process, and the costs it reports.
 
 set local check_function_bodies = off;
 
@@ -21,13 +21,13 @@ declare
   v_keys jsonb := jsonb '[]';
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_after_lead is null then
-    raise exception 'p_filter is an object, p_after_lead a text' using errcode = 'PT400';
+    raise exception 'p_filter must be an object, and p_after_lead must not be null' using errcode = 'PT400';
   end if;
   if cardinality(p_lead_ids) not between 1 and 10 then
-    raise exception 'p_lead_ids names 1 to 10 leads' using errcode = 'PT400';
+    raise exception 'p_lead_ids must name 1 to 10 leads' using errcode = 'PT400';
   end if;
   if p_lead_ids is null then
-    select m.lead_ids, m.last_lead into v_found from leadhook.match_leads(p_filter, p_after_lead) as m;
+    v_found := leadhook.match_leads(p_filter, p_after_lead);
   else
     select p_lead_ids as lead_ids, null::text as last_lead into v_found;
     v_described := (
@@ -78,10 +78,11 @@ begin
 end
 $$;
 comment on function public.leadhook_evaluation_leads(jsonb, text, text[]) is
-  'Answered leads for `leadhook evaluate`, by lead_id: the newest answer of each and what it cost. Either up to 250 of a filter (as a replay''s) behind '
-  'p_after_lead, with last_lead to go on from (null: these were the last), or those of p_lead_ids (at most 10) that are still there, with fields and '
-  'prompts as a claim hands them out, and the keys. admission: what may not be bought now. Changes nothing.';
+  'Returns answered leads for `leadhook evaluate` by lead_id, each with its newest result and cost. Without p_lead_ids: up to 250 leads '
+  'that match p_filter (as for a replay) after p_after_lead, and last_lead to continue from (null: no more). With p_lead_ids (1 to 10): '
+  'also the fields and prompts as in a claim, and the healthy keys. admission: what may not be paid for now. Changes nothing.';
 
+-- Returns what may not be paid for now: the pauses and budgets, the paused groups, and the users who are paused or over budget.
 create or replace function leadhook.describe_blocked()
 returns jsonb
 language sql
@@ -111,19 +112,20 @@ set lock_timeout = '2s'
 as $$
 begin
   if jsonb_typeof(p_costs) is distinct from 'array' then
-    raise exception 'p_costs is an array' using errcode = 'PT400';
+    raise exception 'p_costs must be an array' using errcode = 'PT400';
   end if;
   if exists (
     select from jsonb_array_elements(p_costs) as c (item)
     where jsonb_typeof(c.item -> 'cost_usd') is distinct from 'number' or (c.item ->> 'cost_usd')::numeric not between 0 and 1000000
   ) then
-    raise exception 'cost_usd is a number from 0 to 1000000' using errcode = 'PT400';
+    raise exception 'cost_usd must be a number from 0 to 1000000' using errcode = 'PT400';
   end if;
   perform leadhook.book_costs(p_costs, clock_timestamp());
   return leadhook.describe_blocked();
 end
 $$;
 comment on function public.leadhook_book_evaluation(jsonb) is
-  'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
+  'Adds the cost of an evaluation, [{user_id, cost_usd}], to today (UTC) and returns what may not be paid for now. A repeated call adds it '
+  'again.';
 
 select leadhook.grant_functions();

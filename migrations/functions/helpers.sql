@@ -1,20 +1,22 @@
--- Purpose: the advisory locks, and small functions that several topics share.
+-- Purpose: advisory locks, fingerprints of keys, kinds of errors, and sequences after a restore.
 
 set local check_function_bodies = off;
 
--- Advisory locks, all of them. The functions hold theirs until the transaction ends, and may be called again within it.
+-- Advisory locks, all of them. Each is held until its transaction ends and may be taken again within it.
 --
---   lock_claims()     (727201, 1)  What may be handed out: ready jobs, pauses, what is left of the budgets.
---                                  Held by leadhook_claim, and by every change of a pause or a budget.
---   lock_outbox()      (727201, 2)  Which leads are eligible: they are checked by one transaction at a time.
---                                  Held by whoever applies the outbox: claim, sweep, replay, stop of a replay and release of a backlog.
---   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without
---                                  the lock it sweeps nothing.
---   install/locks.py  (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;
---                                  there is no function, because the installer takes it before this schema exists.
+--   lock_claims()     (727201, 1)  which leads may be claimed: ready jobs, pauses, budgets
+--                                  taken by leadhook_claim and by every change of a pause or budget
+--   lock_outbox()     (727201, 2)  which leads are eligible: one transaction at a time checks them
+--                                  taken by whatever applies the outbox or moves jobs by eligibility: claim, sweep, replay, release of held leads
+--   try_lock_sweep()  (727201, 3)  the sweep's position in leadhook.controls
+--                                  taken by leadhook_sweep, which returns at once if it is held
+--   install/locks.py  (727201, 4)  the definition of the database
+--                                  taken by an installer for its session, before this schema exists, so there is no function
 --
 -- Order: lock_claims or try_lock_sweep, then lock_outbox, then rows of jobs. A transaction that holds lock_outbox takes no other advisory
--- lock, so that these never deadlock. The caller's lock_timeout bounds each wait (55P03).
+-- lock, so these never deadlock. The caller's lock_timeout limits each wait (55P03).
+
+-- Waits for the claim lock.
 create or replace function leadhook.lock_claims()
 returns void
 language plpgsql
@@ -24,9 +26,8 @@ begin
   perform pg_catalog.pg_advisory_xact_lock(727201, 1);
 end
 $$;
-comment on function leadhook.lock_claims() is
-  'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
 
+-- Waits for the outbox lock.
 create or replace function leadhook.lock_outbox()
 returns void
 language plpgsql
@@ -36,9 +37,8 @@ begin
   perform pg_catalog.pg_advisory_xact_lock(727201, 2);
 end
 $$;
-comment on function leadhook.lock_outbox() is
-  'Waits until no other transaction checks which leads are eligible, and keeps others waiting until this one ends.';
 
+-- Returns false if another transaction holds the sweep lock.
 create or replace function leadhook.try_lock_sweep()
 returns boolean
 language plpgsql
@@ -48,22 +48,20 @@ begin
   return pg_catalog.pg_try_advisory_xact_lock(727201, 3);
 end
 $$;
-comment on function leadhook.try_lock_sweep() is 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
 
-create or replace function leadhook.warn(p_words text)
+-- Writes to the server's log only. `raise log` would also log the application's statement, which contains leads.
+create or replace function leadhook.warn(p_message text)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set client_min_messages = 'error'
 as $$
 begin
-  raise warning 'leadhook: %', p_words;
+  raise warning 'leadhook: %', p_message;
 end
 $$;
-comment on function leadhook.warn(text) is
-  'Writes to the server''s log and to no one else. `raise log` would write the application''s whole statement beside it, leads and all.';
 
--- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the outbox rows stay.
+-- Returns false for errors of the installation, concurrency, resources or operator. Those end the claim, and its outbox rows stay.
 create or replace function leadhook.blames_the_lead(p_sqlstate text)
 returns boolean
 language sql
@@ -73,6 +71,7 @@ as $$
   select left(p_sqlstate, 2) not in ('08', '0A', '25', '28', '3D', '3F', '40', '42', '53', '55', '57', '58') and p_sqlstate <> 'XX000'
 $$;
 
+-- Returns the next midnight in UTC, when daily budgets start again.
 create or replace function leadhook.next_day(p_now timestamptz)
 returns timestamptz
 language sql
@@ -81,9 +80,10 @@ set search_path = ''
 as $$
   select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
 $$;
-comment on function leadhook.next_day(timestamptz) is 'The next midnight in UTC, when every budget begins again.';
 
--- No search_path, which would keep it from being inlined: every claim and save asks it about every key.
+-- Returns the first 16 hex digits of the SHA-256 of a Gemini key without surrounding whitespace; logs and tables show it instead of the
+-- key.
+-- Without search_path, which would prevent inlining: every claim and save calls it for every key.
 create or replace function leadhook.key_fingerprint(p_api_key text)
 returns text
 language sql
@@ -93,10 +93,9 @@ as $$
     pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.btrim(p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16
   )
 $$;
-comment on function leadhook.key_fingerprint(text) is
-  'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
 
--- The statement's timer fires once. A call that it has stopped must end: whatever it went on with could not be stopped again.
+-- Returns true if statement_timeout or a cancel request ended the statement, and false if code of the application raised 57014. The timer
+-- fires once, so the call must end: nothing would stop what it did next.
 create or replace function leadhook.ends_the_call(p_sqlstate text, p_context text)
 returns boolean
 language sql
@@ -105,9 +104,8 @@ set search_path = ''
 as $$
   select p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
 $$;
-comment on function leadhook.ends_the_call(text, text) is
-  'Whether an error, with its context, is about the whole call and no lead: the statement was stopped, and 57014 not raised by code of the application.';
 
+-- Raises PT400 unless an operator call names its actor.
 create or replace function leadhook.require_actor(p_actor text)
 returns void
 language plpgsql
@@ -116,24 +114,23 @@ set search_path = ''
 as $$
 begin
   if coalesce(btrim(p_actor), '') = '' then
-    raise exception 'who asks for it is missing' using errcode = 'PT400';
+    raise exception 'p_actor is missing' using errcode = 'PT400';
   end if;
 end
 $$;
-comment on function leadhook.require_actor(text) is 'Raises PT400 where an operator''s call does not name who asks.';
 
--- security definer: only the owner may set a sequence.
 create or replace function leadhook.advance_fences(p_by bigint default 0)
 returns void
 language sql
 security definer
 set search_path = ''
 as $$
-  select pg_catalog.setval('leadhook.fences', greatest((select max(j.fence) from leadhook.jobs as j), (select f.last_value from leadhook.fences as f)) + advance_fences.p_by)
+  select pg_catalog.setval('leadhook.fences', greatest(f.last_value, (select max(j.fence) from leadhook.jobs as j)) + advance_fences.p_by)
+  from leadhook.fences as f
 $$;
-comment on function leadhook.advance_fences(bigint) is 'Moves the fences beyond those of all jobs, and by so many more.';
+comment on function leadhook.advance_fences(bigint) is
+  'Moves the fences past those of all jobs, and p_by further. security definer: only the owner may set a sequence.';
 
--- security definer: only the owner may set a sequence. A row that is inserted meanwhile has taken its number from the sequence already.
 create or replace function leadhook.advance_ids()
 returns void
 language plpgsql
@@ -151,14 +148,16 @@ begin
   end loop;
 end
 $$;
-comment on function leadhook.advance_ids() is 'Moves the sequences of leadhook''s tables that are behind their rows.';
+comment on function leadhook.advance_ids() is
+  'Moves id sequences that are behind their tables. security definer: only the owner may set a sequence. A concurrent insert has already '
+  'taken its id from the sequence.';
 
--- A restore may leave sequences behind their rows, and one to an earlier time forgets fences whose holders still run.
+-- Repairs sequences after a restore: those that are behind their tables and, if the server or its timeline has changed since the last
+-- claim, the fences, by a billion. A restore to an earlier time forgets fences whose holders may still run.
 create or replace function leadhook.notice_restore()
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -179,7 +178,5 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.notice_restore() is
-  'Moves sequences that are behind their rows, and, on another server or timeline than that of the last claim, the fences by a billion.';
 
 select leadhook.grant_functions();

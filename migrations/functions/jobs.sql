@@ -1,12 +1,13 @@
--- Purpose: what several topics do with a job: note an attempt, begin a run, restore what was before it, erase a lead.
+-- Purpose: what several topics do with a job: record an attempt, begin a run, restore the job of a stopped replay, erase a lead.
 
 set local check_function_bodies = off;
 
+-- Inserts attempts, given by the columns of leadhook.attempts with usage and timing as objects, and adds their costs to the day of their
+-- user_id.
 create or replace function leadhook.note_attempts(p_attempts jsonb, p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_costs jsonb;
@@ -41,15 +42,14 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.note_attempts(jsonb, timestamptz) is
-  'Inserts rows of leadhook.attempts, given by its columns, usage and timing, and adds what they cost to the day of their user_id.';
 
--- replay_after is set only until the run is over, so that it is the replay that begins now.
+-- Makes jobs [{lead_id, user_id, tag, eligible_at}] ready; the caller has locked them, and none is leased. A job that was done or dead, or
+-- has a postponed replay, starts a new run. The checkpoint is kept unless its answer was saved completely: a done job with an error_code
+-- has no message yet.
 create or replace function leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
@@ -83,15 +83,12 @@ begin
   where j.lead_id = any (v_lead_ids) and j.lead_id = l.lead_id;
 end
 $$;
-comment on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) is
-  'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is '
-  'a new run. What was paid for is kept unless it is saved: of a job that is done with an error_code, the message is still missing.';
 
+-- Begins replays that were requested while these leads were leased, if their run is over.
 create or replace function leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -106,14 +103,12 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.begin_postponed_replays(text[], timestamptz) is
-  'Begins the replays that were requested while these leads were leased, where their run is over.';
 
+-- Appends these leads to the outbox again if they changed during a run that this transaction has ended.
 create or replace function leadhook.recall_changes(p_lead_ids text[])
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -127,14 +122,12 @@ begin
   select 'leads', count(*), array_agg(r.lead_id) from recalled as r having count(*) > 0;
 end
 $$;
-comment on function leadhook.recall_changes(text[]) is
-  'Appends to the outbox those of these leads that changed during the run that this transaction has ended.';
 
+-- Restores jobs [{lead_id, before}] to the state before a replay queued them. Paid answers are kept.
 create or replace function leadhook.restore_jobs(p_jobs jsonb)
 returns void
 language sql
 set search_path = ''
-set jit = off
 as $$
   update leadhook.jobs as j
   set
@@ -157,14 +150,13 @@ as $$
   )
   where j.lead_id = r.lead_id
 $$;
-comment on function leadhook.restore_jobs(jsonb) is
-  'Makes jobs what they were before a replay queued them, [{lead_id, before}]; what was paid for meanwhile is kept.';
 
+-- Deletes everything that leadhook keeps about these leads, which the application has deleted, and returns the number of jobs. Reservations
+-- of their leases are booked as wasted.
 create or replace function leadhook.erase_leads(p_lead_ids text[])
 returns int
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_erased int;
@@ -185,8 +177,5 @@ begin
   return v_erased;
 end
 $$;
-comment on function leadhook.erase_leads(text[]) is
-  'Deletes all that is kept of leads that the application has deleted, and returns the number of jobs. What a lease had reserved is booked as '
-  'wasted.';
 
 select leadhook.grant_functions();

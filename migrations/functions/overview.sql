@@ -1,14 +1,14 @@
--- Purpose: what happened lately, for the console's first page: leads in, scored and failed, how long they took, what scores they got.
--- A month of attempts is too much to read for a page. They are summed by the hour as they come: a little with every sweep, the rest when asked.
+-- Purpose: the last 48 hours and 30 days for the console's first page: leads in, scored and failed, their durations and scores.
+-- Attempts of a month are too many to read for a page, so every sweep, and the page itself, adds new ones to hourly counts.
 
 set local check_function_bodies = off;
 
--- An attempt may commit after a later one, but within its statement's 5 s: what is younger than 10 s is left for the next call.
-create or replace function leadhook.count_slice(p_now timestamptz, p_most int)
+-- Adds the next p_limit attempts to leadhook.hourly_counts and returns whether there are more. Returns false if another call is counting.
+-- Attempts younger than 10 s are left for the next call: an earlier one may still commit, within its statement timeout of 5 s.
+create or replace function leadhook.count_slice(p_now timestamptz, p_limit int)
 returns boolean
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -22,7 +22,7 @@ begin
   end if;
   v_after := greatest(v_after, p_now - interval '31 days');
   v_until := least(v_until, (
-    select t.finished_at from leadhook.attempts as t where t.finished_at > v_after order by t.finished_at, t.id offset p_most limit 1
+    select t.finished_at from leadhook.attempts as t where t.finished_at > v_after order by t.finished_at, t.id offset p_limit limit 1
   ));
   with ended as materialized (
     select
@@ -51,9 +51,8 @@ begin
   return v_until < p_now - interval '10 seconds';
 end
 $$;
-comment on function leadhook.count_slice(timestamptz, int) is
-  'Adds the next p_most attempts to leadhook.hourly_counts, and returns whether there are more; nothing while another call does so.';
 
+-- Counts attempts for about p_budget, at least one slice.
 create or replace function leadhook.count_attempts(p_now timestamptz, p_budget interval)
 returns void
 language plpgsql
@@ -67,8 +66,8 @@ begin
   end loop;
 end
 $$;
-comment on function leadhook.count_attempts(timestamptz, interval) is 'Counts attempts for about so long, one slice at least.';
 
+-- Returns the largest n with 1.25^n ≤ p_ms.
 create or replace function leadhook.duration_bucket(p_ms numeric)
 returns int
 language sql
@@ -77,14 +76,14 @@ set search_path = ''
 as $$
   select floor(ln(greatest(p_ms, 1)::float8) / ln(1.25::float8))::int
 $$;
-comment on function leadhook.duration_bucket(numeric) is 'The power of 1.25 below a number of milliseconds.';
 
+-- Returns the median and 95th percentile of the milliseconds from eligible_at to the first call and to the answer, of leads saved since
+-- p_since (a full hour).
 create or replace function leadhook.typical_durations(p_since timestamptz)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 as $$
   with counts as (
     select h.kind, h.bucket, sum(h.leads) as leads
@@ -107,16 +106,14 @@ as $$
   )
   from summed as s
 $$;
-comment on function leadhook.typical_durations(timestamptz) is
-  'Of leads that were saved since this hour: milliseconds from eligible_at to the first call and to the answer, median and 95th percentile.';
 
--- Who waits in the queue came in, too: while nothing is claimed, that is the news.
+-- Returns the counts of each hour since p_since that has any. Leads that wait in the queue count as in, so that the page shows them while
+-- nothing is claimed.
 create or replace function leadhook.count_hours(p_since timestamptz)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
   with counts as (
@@ -143,14 +140,13 @@ as $$
     group by c.hour
   ) as s
 $$;
-comment on function leadhook.count_hours(timestamptz) is 'The figures of each hour since p_since that has any.';
 
+-- Sums the counts of count_hours by hour or day (p_unit, UTC), with a row for each from p_since to p_now.
 create or replace function leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamptz, p_now timestamptz)
 returns jsonb
 language sql
 immutable
 set search_path = ''
-set jit = off
 as $$
   with sums as (
     select
@@ -166,8 +162,6 @@ as $$
   from generate_series(p_since, p_now, case p_unit when 'hour' then interval '1 hour' else interval '24 hours' end) as g (at)
   left join sums as s on s.at = g.at
 $$;
-comment on function leadhook.sum_periods(jsonb, text, timestamptz, timestamptz) is
-  'The figures of leadhook.count_hours by hour or day (p_unit, UTC), one for each from p_since to p_now.';
 
 create or replace function public.leadhook_overview()
 returns jsonb
@@ -206,6 +200,6 @@ begin
 end
 $$;
 comment on function public.leadhook_overview() is
-  'What happened in the last 48 hours and 30 days: leads in, scored, to contact and failed; how long they took; their scores.';
+  'Returns the counts of the last 48 hours and 30 days: leads in, scored, to contact and failed; typical durations; scores by tens.';
 
 select leadhook.grant_functions();

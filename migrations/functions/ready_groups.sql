@@ -1,15 +1,15 @@
--- Purpose: which groups have ready leads, so that a claim looks at no group that is empty, asleep or shut, and at no lead that was claimed before.
--- A job that becomes ready leaves a note, in any transaction; only claims, under their lock, turn notes into groups and correct those, so that no one
--- waits for a row of a group. A group's place (due_at, lead_id) is a bound: no ready lead of it comes before, and the first may come later.
--- Planner flags: set by the functions that call find_group, find_head and is_shut in loops, where setting them again would cost more than the look.
+-- Purpose: the groups with ready leads, so that a claim reads no group that is empty, not due or shut, and no lead that was claimed before.
+-- A trigger notes the groups of jobs that become ready, in any transaction and without waiting. Only claims, under the claim lock, turn
+-- notes into groups and correct groups. A group's place (due_at, lead_id) is a lower bound of its ready leads.
+-- Planner flags: callers of find_group, find_head and is_shut set them once, because these run in loops.
 
 set local check_function_bodies = off;
 
+-- Trigger: notes the groups of jobs that this statement made ready or due earlier.
 create or replace function leadhook.note_ready_jobs()
 returns trigger
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 begin
   insert into leadhook.ready_notes (low_priority, user_id, tag, due_at)
@@ -20,9 +20,8 @@ begin
   return null;
 end
 $$;
-comment on function leadhook.note_ready_jobs() is 'Trigger: notes the groups of jobs that became ready, or due earlier, with this statement.';
 
--- Always: a restore or a script with session_replication_role = replica must not hide leads from the claim.
+-- `enable always`: a restore or a script with session_replication_role = replica must not hide leads from claims.
 do $$
 begin
   if not exists (select from pg_trigger as t where t.tgrelid = 'leadhook.jobs'::regclass and t.tgname = 'note_updated') then
@@ -35,11 +34,11 @@ begin
 end
 $$;
 
+-- Turns notes into groups, and moves the places of known groups back. Under the claim lock.
 create or replace function leadhook.list_ready_groups()
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -54,9 +53,10 @@ begin
   where (g.due_at, g.lead_id) > (excluded.due_at, '');
 end
 $$;
-comment on function leadhook.list_ready_groups() is 'Turns notes into groups, or moves their places back. Under the claim lock.';
 
--- "is not distinct from", so that the budget is found by its user: the index on those that hold something back would do too, but it is read whole.
+-- Returns whether one of these groups is paused, or one of these users is paused or has spent the budget; find_blocked covers what shuts
+-- every group.
+-- `is not distinct from` makes Postgres find the budget by user_id; with `=` it would read the whole index of budgets_to_look_at.
 create or replace function leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamptz)
 returns boolean
 language plpgsql
@@ -73,9 +73,8 @@ begin
     );
 end
 $$;
-comment on function leadhook.is_any_shut(uuid[], text[], timestamptz) is
-  'Whether one of these groups, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
 
+-- The same for one group.
 create or replace function leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamptz)
 returns boolean
 language plpgsql
@@ -86,14 +85,13 @@ begin
   return leadhook.is_any_shut(array[p_user_id], array[p_tag], p_now);
 end
 $$;
-comment on function leadhook.is_shut(uuid, text, timestamptz) is 'The same of one group.';
 
--- The sets are subqueries, because they are hashed then whatever the plan knows of them.
+-- Marks all groups that is_shut, so that claims skip them. Under the claim lock. Subqueries with `in` are hashed whatever the statistics
+-- say.
 create or replace function leadhook.shut_groups(p_now timestamptz)
 returns void
 language sql
 set search_path = ''
-set jit = off
 as $$
   update leadhook.ready_groups as g
   set shut = true
@@ -103,21 +101,19 @@ as $$
     or g.user_id in (select b.user_id from leadhook.budgets as b where b.spent_on = (shut_groups.p_now at time zone 'UTC')::date)
   )
 $$;
-comment on function leadhook.shut_groups(timestamptz) is 'Takes every group that is_shut out of the claims'' way. Under the claim lock.';
 
+-- Makes the next claim check the groups of these users again, after a pause ended or money came back. Under the claim lock.
 create or replace function leadhook.reopen_groups(p_user_ids uuid[])
 returns void
 language sql
 set search_path = ''
-set jit = off
 as $$
   update leadhook.ready_groups as g
   set shut = false
   where g.user_id = any (reopen_groups.p_user_ids) and g.shut
 $$;
-comment on function leadhook.reopen_groups(uuid[]) is
-  'After the end of a pause or more money: the next claim looks at the groups of these users again, and shuts those that still are. Under the claim lock.';
 
+-- Returns the next group after (p_user_id, p_tag) that may have due leads and is not shut; p_user_id null: the first.
 create or replace function leadhook.find_group(p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_tag text)
 returns leadhook.ready_groups
 language plpgsql
@@ -142,9 +138,8 @@ begin
   return v_group;
 end
 $$;
-comment on function leadhook.find_group(boolean, timestamptz, uuid, text) is
-  'The next group that is not known to be shut or asleep: behind this one, or where p_user_id is null the first.';
 
+-- Returns the first ready lead of a group, or nulls.
 create or replace function leadhook.find_head(p_group leadhook.ready_groups, out available_at timestamptz, out lead_id text)
 language plpgsql
 set search_path = ''
@@ -158,8 +153,8 @@ begin
   limit 1;
 end
 $$;
-comment on function leadhook.find_head(leadhook.ready_groups) is 'The first ready lead of a group; null: there is none.';
 
+-- Returns those of the next 1,000 groups, starting with this user, that have no due lead, each with its correct place.
 create or replace function leadhook.find_misplaced(p_low_priority boolean, p_now timestamptz, p_user_id uuid)
 returns leadhook.ready_groups[]
 language plpgsql
@@ -180,9 +175,8 @@ begin
   );
 end
 $$;
-comment on function leadhook.find_misplaced(boolean, timestamptz, uuid) is
-  'Those of the next 1,000 groups, from this user on, that have no due lead, with the places that they should have.';
 
+-- Sets the places of groups, each to its first ready lead. Removes groups whose lead_id is null. Under the claim lock.
 create or replace function leadhook.correct_groups(p_groups leadhook.ready_groups[])
 returns void
 language plpgsql
@@ -198,14 +192,12 @@ begin
   where n.lead_id is not null and g.tag = n.tag and g.user_id = n.user_id and g.low_priority = n.low_priority;
 end
 $$;
-comment on function leadhook.correct_groups(leadhook.ready_groups[]) is
-  'Sets the places of groups, each that of its first ready lead, or, where lead_id is null, removes the group. Under the claim lock.';
 
+-- Returns when the first ready lead of a group that is not shut is due, or null. It may be too early, never too late.
 create or replace function leadhook.earliest_due(p_low_priority boolean, p_now timestamptz)
 returns timestamptz
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -235,15 +227,13 @@ begin
   return v_first;
 end
 $$;
-comment on function leadhook.earliest_due(boolean, timestamptz) is
-  'When the first ready lead of a group that is not shut is due; null: there is none. It may be named too early, never too late.';
 
--- Corrects nothing, because a save has no claim lock. Too early costs one claim, which corrects it.
+-- As earliest_due; if something is due now, any time in the past. Corrects no group, because a save does not hold the claim lock: a time
+-- that is too early costs one claim, which corrects it.
 create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz)
 returns timestamptz
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -264,6 +254,5 @@ begin
   return leadhook.earliest_due(p_low_priority, p_now);
 end
 $$;
-comment on function leadhook.first_due(boolean, timestamptz) is 'As earliest_due; where something is due now, any time that has passed.';
 
 select leadhook.grant_functions();

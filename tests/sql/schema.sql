@@ -57,14 +57,14 @@ CREATE FUNCTION leadhook.advance_fences(p_by bigint DEFAULT 0) RETURNS void
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.advance_fences(p_by bigint) IS 'Moves the fences beyond those of all jobs, and by so many more.';
+COMMENT ON FUNCTION leadhook.advance_fences(p_by bigint) IS 'Moves the fences past those of all jobs, and p_by further. security definer: only the owner may set a sequence.';
 
 CREATE FUNCTION leadhook.advance_ids() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.advance_ids() IS 'Moves the sequences of leadhook''s tables that are behind their rows.';
+COMMENT ON FUNCTION leadhook.advance_ids() IS 'Moves id sequences that are behind their tables. security definer: only the owner may set a sequence. A concurrent insert has already taken its id from the sequence.';
 
 CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean) RETURNS void
     LANGUAGE plpgsql
@@ -118,21 +118,15 @@ COMMENT ON FUNCTION leadhook.average_usage() IS 'Of one of the last 1000 leads t
 CREATE FUNCTION leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamp with time zone) IS 'Begins the replays that were requested while these leads were leased, where their run is over.';
 
 CREATE FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) IS 'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is a new run. What was paid for is kept unless it is saved: of a job that is done with an error_code, the message is still missing.';
 
 CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -254,14 +248,10 @@ CREATE FUNCTION leadhook.correct_groups(p_groups leadhook.ready_groups[]) RETURN
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.correct_groups(p_groups leadhook.ready_groups[]) IS 'Sets the places of groups, each that of its first ready lead, or, where lead_id is null, removes the group. Under the claim lock.';
-
 CREATE FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) IS 'Counts attempts for about so long, one slice at least.';
 
 CREATE FUNCTION leadhook.count_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
@@ -275,22 +265,16 @@ COMMENT ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) IS 'C
 CREATE FUNCTION leadhook.count_hours(p_since timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) IS 'The figures of each hour since p_since that has any.';
-
-CREATE FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) RETURNS boolean
+CREATE FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_limit integer) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) IS 'Adds the next p_most attempts to leadhook.hourly_counts, and returns whether there are more; nothing while another call does so.';
 
 CREATE FUNCTION leadhook.count_webhooks() RETURNS integer
     LANGUAGE plpgsql
@@ -415,18 +399,13 @@ CREATE FUNCTION leadhook.duration_bucket(p_ms numeric) RETURNS integer
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.duration_bucket(p_ms numeric) IS 'The power of 1.25 below a number of milliseconds.';
-
 CREATE FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) IS 'When the first ready lead of a group that is not shut is due; null: there is none. It may be named too early, never too late.';
 
 CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
@@ -442,8 +421,6 @@ CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) RETURNS 
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) IS 'Whether an error, with its context, is about the whole call and no lead: the statement was stopped, and 57014 not raised by code of the application.';
 
 CREATE FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) RETURNS void
     LANGUAGE plpgsql
@@ -463,10 +440,7 @@ COMMENT ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[
 CREATE FUNCTION leadhook.erase_leads(p_lead_ids text[]) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) IS 'Deletes all that is kept of leads that the application has deleted, and returns the number of jobs. What a lease had reserved is booked as wasted.';
 
 CREATE FUNCTION leadhook.existing_constraint(p_name text) RETURNS text
     LANGUAGE sql STABLE
@@ -546,8 +520,6 @@ CREATE FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) IS 'The next group that is not known to be shut or asleep: behind this one, or where p_user_id is null the first.';
-
 CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -567,14 +539,10 @@ CREATE FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) IS 'The first ready lead of a group; null: there is none.';
-
 CREATE FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) RETURNS leadhook.ready_groups[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) IS 'Those of the next 1,000 groups, from this user on, that have no due lead, with the places that they should have.';
 
 CREATE FUNCTION leadhook.find_outbox_guards() RETURNS text[]
     LANGUAGE sql STABLE
@@ -595,14 +563,11 @@ COMMENT ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact
 CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) IS 'As earliest_due; where something is due now, any time that has passed.';
 
 CREATE FUNCTION leadhook.flagged_leads(p_after jsonb, p_most integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
@@ -627,8 +592,6 @@ CREATE FUNCTION leadhook.grant_functions() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.grant_functions() IS 'Lets service_role alone execute leadhook''s functions, and the owner alone those that its triggers call with its rights.';
 
 CREATE FUNCTION leadhook.has_changes(p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
@@ -730,8 +693,6 @@ CREATE FUNCTION leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now tim
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamp with time zone) IS 'Whether one of these groups, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
-
 CREATE FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
@@ -750,8 +711,6 @@ CREATE FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp wit
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The same of one group.';
 
 CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -781,8 +740,6 @@ COMMENT ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now tim
 CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS ...;
-
-COMMENT ON FUNCTION leadhook.key_fingerprint(p_api_key text) IS 'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
 
 CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -843,11 +800,8 @@ COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker
 CREATE FUNCTION leadhook.list_ready_groups() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.list_ready_groups() IS 'Turns notes into groups, or moves their places back. Under the claim lock.';
 
 CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -864,8 +818,6 @@ CREATE FUNCTION leadhook.lock_claims() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.lock_claims() IS 'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
 
 CREATE FUNCTION leadhook.lock_jobs(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -892,8 +844,6 @@ CREATE FUNCTION leadhook.lock_outbox() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.lock_outbox() IS 'Waits until no other transaction checks which leads are eligible, and keeps others waiting until this one ends.';
 
 CREATE FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_user_ids uuid[]) RETURNS boolean
     LANGUAGE plpgsql
@@ -970,8 +920,6 @@ CREATE FUNCTION leadhook.next_day(p_now timestamp with time zone) RETURNS timest
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.next_day(p_now timestamp with time zone) IS 'The next midnight in UTC, when every budget begins again.';
 
 CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record DEFAULT NULL::record) RETURNS integer
     LANGUAGE plpgsql
@@ -1065,15 +1013,10 @@ CREATE FUNCTION leadhook.note_action(p_actor text, p_action text, p_parameters j
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.note_action(p_actor text, p_action text, p_parameters jsonb, p_reason text) IS 'Appends to the audit. The parameters name no lead.';
-
 CREATE FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) IS 'Inserts rows of leadhook.attempts, given by its columns, usage and timing, and adds what they cost to the day of their user_id.';
 
 CREATE FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids text[] DEFAULT NULL::text[], p_user_ids uuid[] DEFAULT NULL::uuid[], p_tags text[] DEFAULT NULL::text[], p_refreshed boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
@@ -1134,19 +1077,13 @@ COMMENT ON FUNCTION leadhook.note_prompts_changes() IS 'After a statement on pro
 CREATE FUNCTION leadhook.note_ready_jobs() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.note_ready_jobs() IS 'Trigger: notes the groups of jobs that became ready, or due earlier, with this statement.';
 
 CREATE FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) IS 'Notes a slice of a release: with the first slice of its user and tag an entry, with the others their number in that entry.';
 
 CREATE FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) RETURNS void
     LANGUAGE plpgsql
@@ -1167,11 +1104,8 @@ COMMENT ON FUNCTION leadhook.note_worker(p_worker text, p_what text) IS 'Notes t
 CREATE FUNCTION leadhook.notice_restore() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.notice_restore() IS 'Moves sequences that are behind their rows, and, on another server or timeline than that of the last claim, the fences by a billion.';
 
 CREATE FUNCTION leadhook.parked_keys() RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1301,11 +1235,8 @@ COMMENT ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer
 CREATE FUNCTION leadhook.recall_changes(p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) IS 'Appends to the outbox those of these leads that changed during the run that this transaction has ended.';
 
 CREATE FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -1352,10 +1283,7 @@ COMMENT ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after
 CREATE FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) IS 'After the end of a pause or more money: the next claim looks at the groups of these users again, and shuts those that still are. Under the claim lock.';
 
 CREATE FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1384,8 +1312,6 @@ CREATE FUNCTION leadhook.require_actor(p_actor text) RETURNS void
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.require_actor(p_actor text) IS 'Raises PT400 where an operator''s call does not name who asks.';
-
 CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1408,10 +1334,7 @@ COMMENT ON FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) IS 'Wh
 CREATE FUNCTION leadhook.restore_jobs(p_jobs jsonb) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.restore_jobs(p_jobs jsonb) IS 'Makes jobs what they were before a replay queued them, [{lead_id, before}]; what was paid for meanwhile is kept.';
 
 CREATE FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -1483,10 +1406,7 @@ COMMENT ON FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) IS '
 CREATE FUNCTION leadhook.shut_groups(p_now timestamp with time zone) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.shut_groups(p_now timestamp with time zone) IS 'Takes every group that is_shut out of the claims'' way. Under the claim lock.';
 
 CREATE FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -1506,10 +1426,7 @@ COMMENT ON FUNCTION leadhook.stop_slice(p_replay_id bigint) IS 'Takes the next l
 CREATE FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) IS 'The figures of leadhook.count_hours by hour or day (p_unit, UTC), one for each from p_since to p_now.';
 
 CREATE FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) RETURNS record
     LANGUAGE plpgsql
@@ -1559,8 +1476,6 @@ CREATE FUNCTION leadhook.try_lock_sweep() RETURNS boolean
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.try_lock_sweep() IS 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
-
 CREATE FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1573,10 +1488,7 @@ COMMENT ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget
 CREATE FUNCTION leadhook.typical_durations(p_since timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) IS 'Of leads that were saved since this hour: milliseconds from eligible_at to the first call and to the answer, median and 95th percentile.';
 
 CREATE FUNCTION leadhook.unfinished_releases(p_waiting bigint) RETURNS TABLE(total bigint, releases jsonb)
     LANGUAGE sql STABLE
@@ -1652,13 +1564,11 @@ CREATE FUNCTION leadhook.wanted_webhooks(p_leads integer) RETURNS integer
 
 COMMENT ON FUNCTION leadhook.wanted_webhooks(p_leads integer) IS 'How many webhooks a transaction sends whose largest statement names so many leads.';
 
-CREATE FUNCTION leadhook.warn(p_words text) RETURNS void
+CREATE FUNCTION leadhook.warn(p_message text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET client_min_messages TO 'error'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.warn(p_words text) IS 'Writes to the server''s log and to no one else. `raise log` would write the application''s whole statement beside it, leads and all.';
 
 CREATE FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) RETURNS TABLE(webhook_id bigint, status_code integer, error text, timed_out boolean, queued boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1777,7 +1687,7 @@ CREATE FUNCTION public.leadhook_audit(p_filter jsonb DEFAULT '{}'::jsonb, p_befo
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_audit(p_filter jsonb, p_before bigint, p_limit integer) IS 'The entries before p_before (null: the newest) that fit p_filter {action, actor, user_id, since, until}, newest first. before: for the next page; null: these were the last.';
+COMMENT ON FUNCTION public.leadhook_audit(p_filter jsonb, p_before bigint, p_limit integer) IS 'Returns up to p_limit audit entries before id p_before (null: the newest) that match p_filter {action, actor, user_id, since, until}, newest first. before: p_before of the next page; null: this was the last page. Reads at most 20,000 entries per call, so a page may be short.';
 
 CREATE FUNCTION public.leadhook_backlog(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_redo boolean DEFAULT false) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1807,7 +1717,7 @@ CREATE FUNCTION public.leadhook_book_evaluation(p_costs jsonb DEFAULT '[]'::json
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
+COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds the cost of an evaluation, [{user_id, cost_usd}], to today (UTC) and returns what may not be paid for now. A repeated call adds it again.';
 
 CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid DEFAULT NULL::uuid, p_hints text[] DEFAULT '{}'::text[], p_source text DEFAULT 'retry'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false, p_model text DEFAULT NULL::text, p_probe boolean DEFAULT false) RETURNS json
     LANGUAGE plpgsql
@@ -1841,7 +1751,7 @@ CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::js
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) IS 'Answered leads for `leadhook evaluate`, by lead_id: the newest answer of each and what it cost. Either up to 250 of a filter (as a replay''s) behind p_after_lead, with last_lead to go on from (null: these were the last), or those of p_lead_ids (at most 10) that are still there, with fields and prompts as a claim hands them out, and the keys. admission: what may not be bought now. Changes nothing.';
+COMMENT ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) IS 'Returns answered leads for `leadhook evaluate` by lead_id, each with its newest result and cost. Without p_lead_ids: up to 250 leads that match p_filter (as for a replay) after p_after_lead, and last_lead to continue from (null: no more). With p_lead_ids (1 to 10): also the fields and prompts as in a claim, and the healthy keys. admission: what may not be paid for now. Changes nothing.';
 
 CREATE FUNCTION public.leadhook_explain(p_lead_id text) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -1905,7 +1815,7 @@ CREATE FUNCTION public.leadhook_overview() RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_overview() IS 'What happened in the last 48 hours and 30 days: leads in, scored, to contact and failed; how long they took; their scores.';
+COMMENT ON FUNCTION public.leadhook_overview() IS 'Returns the counts of the last 48 hours and 30 days: leads in, scored, to contact and failed; typical durations; scores by tens.';
 
 CREATE FUNCTION public.leadhook_park_keys(p_keys jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1944,7 +1854,7 @@ CREATE FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) RETURNS j
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) IS 'Notes that someone signs in with a link to the console. redeemed false: it was used before. p_link: a fingerprint of the link, which opens nothing.';
+COMMENT ON FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) IS 'Signs an operator in with a link to the console. redeemed false: the link was used before. p_link: a fingerprint of the link.';
 
 CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3076,8 +2986,8 @@ GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO 
 REVOKE ALL ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.count_webhooks() FROM PUBLIC;
 
@@ -3546,7 +3456,7 @@ GRANT ALL ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) TO
 
 REVOKE ALL ON FUNCTION leadhook.wanted_webhooks(p_leads integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.warn(p_words text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.warn(p_message text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) TO service_role;
