@@ -436,41 +436,6 @@ end
 $$;
 comment on function public.leadhook_deliveries(bigint, int) is 'The webhooks before p_before (null: the newest), newest first, with pg_net''s answers.';
 
-create or replace function public.leadhook_keys()
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-set jit = off
-set statement_timeout = '5s'
-set lock_timeout = '2s'
-as $$
-begin
-  return jsonb_build_object('keys', (
-    with keys as (
-      select leadhook.key_fingerprint(g.api_key) as fingerprint, array_agg(g.xmin::text) as row_versions
-      from public.gemini_api as g
-      where btrim(g.api_key, E' \t\r\n') <> ''
-      group by 1
-    )
-    select coalesce(jsonb_agg(to_jsonb(l) order by array_position('{disabled,cooling,untried,healthy}', l.state), l.fingerprint), '[]')
-    from (
-      select
-        k.fingerprint, case when s.state = 'cooling' and s.until <= clock_timestamp() then 'untried' else coalesce(s.state, 'untried') end as state,
-        case when s.until > clock_timestamp() then s.until end as until, s.reason, coalesce(s.rests, 0) as rests, s.model, s.changed_at
-      from keys as k
-      left join leadhook.api_keys as s on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = any (k.row_versions))
-      order by array_position('{healthy,untried}', s.state) nulls first, k.fingerprint
-      limit 200
-    ) as l
-  ));
-exception when undefined_table or undefined_column or insufficient_privilege then
-  return jsonb '{"keys": []}';
-end
-$$;
-comment on function public.leadhook_keys() is
-  'The Gemini keys of gemini_api by fingerprint, up to 200, those that may not be used first: state (healthy, untried, cooling, disabled), until when and why.';
-
 create or replace function leadhook.unfinished_replays()
 returns table (replay_id bigint, waiting bigint)
 language sql

@@ -76,64 +76,6 @@ comment on function leadhook.webhook_settings() is
   'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; '
   'foreign_code: triggers on pg_net''s queue, because of which no webhook is sent; outbox_guards: what may refuse an outbox row.';
 
-create or replace function leadhook.key_states(
-  out total bigint, out healthy bigint, out untried bigint, out cooling bigint, out disabled bigint, out next_return_at timestamptz
-)
-language sql
-stable
-set search_path = ''
-set jit = off
-as $$
-  with keys as (
-    select
-      leadhook.key_fingerprint(g.api_key) as fingerprint,
-      array_agg(g.xmin::text) as row_versions
-    from public.gemini_api as g
-    where btrim(g.api_key, E' \t\r\n') <> ''
-    group by 1
-  ),
-  parked as (
-    select s.state, s.until
-    from keys as k
-    join leadhook.api_keys as s on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = any (k.row_versions))
-    where s.state = 'disabled' or (s.state = 'cooling' and s.until > clock_timestamp())
-  )
-  select
-    (select count(*) from keys),
-    (select count(*) from leadhook.healthy_keys()),
-    (select count(*) from leadhook.healthy_keys() as h where not h.tried),
-    count(*) filter (where p.state = 'cooling'),
-    count(*) filter (where p.state = 'disabled'),
-    min(p.until) filter (where p.state = 'cooling')
-  from parked as p
-$$;
-comment on function leadhook.key_states() is
-  'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call '
-  'has succeeded with yet.';
-
-create or replace function leadhook.parked_keys()
-returns jsonb
-language sql
-stable
-set search_path = ''
-set jit = off
-as $$
-  select coalesce(jsonb_agg(to_jsonb(p) order by p.until nulls last, p.fingerprint), '[]')
-  from (
-    select s.fingerprint, case when s.state = 'cooling' then s.until end as until, s.reason
-    from leadhook.api_keys as s
-    where (s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp())
-      and exists (
-        select from public.gemini_api as g
-        where leadhook.key_fingerprint(g.api_key) = s.fingerprint
-          and (s.row_version is null or s.row_version = g.xmin::text)
-      )
-    order by s.until nulls last, s.fingerprint
-    limit 20
-  ) as p
-$$;
-comment on function leadhook.parked_keys() is 'The first 20 keys that may not be used, by fingerprint: until when (null: until its row changes) and why.';
-
 -- tgtype: 4 insert, 8 delete, 16 update, 32 truncate.
 create or replace function leadhook.trigger_states()
 returns jsonb
@@ -202,24 +144,16 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_keys jsonb;
-  v_parked_keys jsonb;
+  v_keys jsonb := leadhook.describe_keys();
 begin
-  begin
-    v_keys := (select to_jsonb(k) from leadhook.key_states() as k);
-    v_parked_keys := leadhook.parked_keys();
-  exception when undefined_table or undefined_column or insufficient_privilege then
-    v_keys := '{"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": null}';
-    v_parked_keys := '[]';
-  end;
   return (
     select jsonb_build_object(
       'schema', (select max(m.name) from leadhook.migrations as m where m.name not like 'functions/%'),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
       'outbox', (select count(*) from (select from leadhook.outbox as t limit 1000) as n),
-      'keys', v_keys,
-      'parked_keys', v_parked_keys,
+      'keys', v_keys - 'parked',
+      'parked_keys', v_keys -> 'parked',
       'triggers', leadhook.trigger_states(),
       'webhook_setup', to_jsonb(r),
       'held_snapshot', leadhook.held_snapshot(),
@@ -539,7 +473,6 @@ declare
   v_failure text;
   v_job jsonb := leadhook.describe_job(p_lead_id);
   v_outbox jsonb;
-  v_keys jsonb;
 begin
   if coalesce(p_lead_id, '') = '' then
     raise exception 'p_lead_id is missing' using errcode = 'PT400';
@@ -554,11 +487,6 @@ begin
     select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_checked;
   end;
   v_outbox := leadhook.pending_changes(p_lead_id, v_checked.user_id, v_checked.tag);
-  begin
-    v_keys := (select to_jsonb(k) from leadhook.key_states() as k) || jsonb_build_object('parked', leadhook.parked_keys());
-  exception when undefined_table or undefined_column or insufficient_privilege then
-    v_keys := '{}';
-  end;
   return (
     select json_build_object(
       'lead_id', p_lead_id,
@@ -574,7 +502,7 @@ begin
       'job', v_job,
       'outbox', v_outbox,
       'queue', leadhook.place_in_queue(p_lead_id, v_now),
-      'keys', v_keys,
+      'keys', leadhook.describe_keys(),
       'pauses', g.gates -> 'pauses',
       'budgets', g.gates -> 'budgets',
       'webhooks', leadhook.find_webhooks(
@@ -690,16 +618,7 @@ set search_path = ''
 set jit = off
 set enable_seqscan = off
 as $$
-declare
-  v_keys jsonb;
 begin
-  begin
-    v_keys := (
-      select jsonb_build_object('healthy', k.healthy, 'cooling', k.cooling, 'disabled', k.disabled) from leadhook.key_states() as k
-    );
-  exception when undefined_table or undefined_column or insufficient_privilege then
-    v_keys := '{"healthy": 0, "cooling": 0, "disabled": 0}';
-  end;
   return jsonb_build_object(
     'jobs', jsonb_build_object(
       'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 10000) as n),
@@ -716,7 +635,7 @@ begin
       ) as o (priority, since)
     ),
     'outbox', (select count(*) from (select from leadhook.outbox as t limit 10000) as n),
-    'keys', v_keys
+    'keys', leadhook.describe_keys() - '{total,untried,next_return_at,parked}'::text[]
   );
 end
 $$;

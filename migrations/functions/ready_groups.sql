@@ -1,4 +1,5 @@
--- Purpose: the groups with ready leads, so that a claim reads no group that is empty, not due or shut, and no lead that was claimed before.
+-- Purpose: the groups with ready leads, so that a claim reads no group that is empty, not due or shut, and no lead that was claimed before;
+-- and when a claim is due.
 -- A trigger notes the groups of jobs that become ready, in any transaction and without waiting. Only claims, under the claim lock, turn
 -- notes into groups and correct groups. A group's place (due_at, lead_id) is a lower bound of its ready leads.
 -- Planner flags: callers of find_group, find_head and is_shut set them once, because these run in loops.
@@ -252,6 +253,137 @@ begin
     end if;
   end loop;
   return leadhook.earliest_due(p_low_priority, p_now);
+end
+$$;
+
+-- Returns whether the outbox has rows that may be applied now. Ordered by id, so that the index is used: the first pages of the table may
+-- hold only rows that were applied.
+create or replace function leadhook.has_changes(p_now timestamptz)
+returns boolean
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+  return exists (
+    select from (
+      select from leadhook.outbox as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
+    ) as t
+  );
+end
+$$;
+
+-- Returns the milliseconds until a claim could return something: 0 if the outbox has rows, else at least 250; null if nothing is due.
+-- Paused leads are not due; leads that wait for a budget are due on the next day (UTC). p_blocked: the result of find_blocked, if the
+-- caller has it.
+create or replace function leadhook.next_due_ms(p_now timestamptz, p_blocked record default null)
+returns int
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_blocked record := p_blocked;
+  v_next timestamptz;
+begin
+  if leadhook.has_changes(p_now) then
+    return 0;
+  end if;
+  if v_blocked is null then
+    v_blocked := leadhook.find_blocked(p_now);
+  end if;
+  if v_blocked.everything is null then
+    v_next := least(
+      leadhook.first_due(false, p_now), leadhook.first_due(true, p_now), (select s.available_at from leadhook.next_suspect(p_now) as s),
+      case when v_blocked.payable <> '{}' then p_now end
+    );
+  end if;
+  if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
+    and (exists (select from leadhook.ready_groups) or exists (select from leadhook.ready_notes)) then
+    v_next := least(v_next, leadhook.next_day(p_now));
+  end if;
+  v_next := least(
+    v_next,
+    (
+      select j.lease_until
+      from leadhook.jobs as j
+      where j.state = 'leased' and j.lease_until >= (select c.leases_from from leadhook.controls as c)
+      order by j.lease_until
+      limit 1
+    )
+  );
+  if v_next is not null then
+    v_next := (
+      select case
+        when bool_or(k.state in ('healthy', 'untried')) then v_next
+        else min(greatest(k.until, v_next)) filter (where k.state = 'cooling')
+      end
+      from leadhook.list_keys() as k
+    );
+  end if;
+  v_next := least(v_next, (select t.not_before from leadhook.outbox as t order by t.id limit 1));
+  if v_next is null then
+    return null;
+  end if;
+  return greatest(250, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000)));
+end
+$$;
+
+-- Returns what waits and who works. oldest_ready_ms: how long the oldest ready lead of either priority has been due. unclaimed_ms: how long
+-- a claim could have taken something (a change, a lead neither paused nor over budget, an expired lease). working: a lead is leased.
+-- workers: the last 20 seen.
+create or replace function leadhook.waiting_work(p_now timestamptz)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_blocked record := leadhook.find_blocked(p_now);
+  v_oldest timestamptz := (
+    select min(o.available_at)
+    from (values (false), (true)) as p (low)
+    cross join lateral (
+      select j.available_at
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p.low
+      order by j.available_at
+      limit 1
+    ) as o
+  );
+  v_unclaimed timestamptz := (select t.changed_at from leadhook.outbox as t order by t.id limit 1);
+begin
+  if v_blocked.everything is null then
+    v_unclaimed := least(
+      v_unclaimed,
+      leadhook.earliest_due(false, p_now),
+      leadhook.earliest_due(true, p_now),
+      (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
+    );
+  end if;
+  return jsonb_build_object(
+    'oldest_ready_ms', case when v_oldest <= p_now and isfinite(v_oldest) then floor(extract(epoch from p_now - v_oldest) * 1000)::bigint end,
+    'unclaimed_ms', case when v_unclaimed <= p_now and isfinite(v_unclaimed) then floor(extract(epoch from p_now - v_unclaimed) * 1000)::bigint end,
+    'working', exists (select from leadhook.jobs as j where j.state = 'leased' and j.lease_until > p_now),
+    'workers', (
+      select coalesce(jsonb_agg(to_jsonb(w) order by least(w.claimed_ms, w.swept_ms), w.worker), '[]')
+      from (
+        select
+          w.worker, floor(extract(epoch from p_now - w.claimed_at) * 1000)::bigint as claimed_ms,
+          floor(extract(epoch from p_now - w.swept_at) * 1000)::bigint as swept_ms
+        from leadhook.workers as w
+        order by greatest(w.claimed_at, w.swept_at) desc
+        limit 20
+      ) as w
+    )
+  );
 end
 $$;
 

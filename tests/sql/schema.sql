@@ -136,29 +136,20 @@ CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
 CREATE FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, cost_usd, wasted}] to the day.';
 
 CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[] DEFAULT NULL::uuid[]) RETURNS TABLE(id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric, reserved_usd numeric)
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) IS 'The budget of all users together (user_id null) and those of these users (null: of each), with what is left today: neither spent nor reserved by leased leads. Infinity: the budget was cleared, and leads that it turned away are still to be woken.';
 
 CREATE FUNCTION leadhook.budgets_to_look_at(p_now timestamp with time zone) RETURNS uuid[]
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.budgets_to_look_at(p_now timestamp with time zone) IS 'The users whose budget holds something back and may not do so any more: the day or the budget changed, or money may have come back.';
 
 CREATE FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) RETURNS void
     LANGUAGE plpgsql
@@ -225,10 +216,7 @@ COMMENT ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time z
 CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) IS 'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
 
 CREATE TABLE leadhook.ready_groups (
     low_priority boolean NOT NULL,
@@ -375,6 +363,11 @@ CREATE FUNCTION leadhook.describe_job(p_lead_id text) RETURNS jsonb
 
 COMMENT ON FUNCTION leadhook.describe_job(p_lead_id text) IS 'The lead''s job without its claim token; null where there is none.';
 
+CREATE FUNCTION leadhook.describe_keys() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS ...;
+
 CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer DEFAULT NULL::integer) RETURNS TABLE(lead_id text, lead json, prompts json)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -490,11 +483,8 @@ COMMENT ON FUNCTION leadhook.find_answered(p_lead_ids text[]) IS 'Those of these
 CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) IS 'What a claim may not hand out besides groups that are shut: everything (why: paused or spent; null: not everything). budget_spent: some of it only until the next day in UTC. payable: budgets that have enough now for a lead that they held back.';
 
 CREATE FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
@@ -586,8 +576,6 @@ CREATE FUNCTION leadhook.forget_rests_for_other_models(p_model text) RETURNS voi
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) IS 'A quota holds for one model: a service that starts with another one tries the key again.';
-
 CREATE FUNCTION leadhook.grant_functions() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -596,7 +584,6 @@ CREATE FUNCTION leadhook.grant_functions() RETURNS void
 CREATE FUNCTION leadhook.has_changes(p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
@@ -633,10 +620,7 @@ COMMENT ON FUNCTION leadhook.has_vault() IS 'Whether the extension supabase_vaul
 CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer, answered_ms bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. answered_ms: age of the last success; null: not tried.';
 
 CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
     LANGUAGE plpgsql STABLE
@@ -744,18 +728,7 @@ CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
 CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.key_news(p_now timestamp with time zone) IS 'The keys [{fingerprint, resting, answered_ms}] that were parked, or that a call succeeded with, in the last 30 s: a process renews its leases more often, so that it hears of each.';
-
-CREATE FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) RETURNS record
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS ...;
-
-COMMENT ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) IS 'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call has succeeded with yet.';
 
 CREATE FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_most integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
@@ -796,6 +769,11 @@ CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker tex
     AS ...;
 
 COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
+
+CREATE FUNCTION leadhook.list_keys() RETURNS TABLE(fingerprint text, api_key text, row_version text, state text, until timestamp with time zone, reason text, rests integer, model text, changed_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS ...;
 
 CREATE FUNCTION leadhook.list_ready_groups() RETURNS void
     LANGUAGE plpgsql
@@ -848,11 +826,8 @@ CREATE FUNCTION leadhook.lock_outbox() RETURNS void
 CREATE FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_user_ids uuid[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_user_ids uuid[]) IS 'Marks the budgets of these users (null: all) that have nothing left; true: of some that was not known. Under the claim lock.';
 
 CREATE FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -877,11 +852,8 @@ COMMENT ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p
 CREATE FUNCTION leadhook.merge_costs(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) IS 'Makes the rows of each user one, of today and yesterday. Under the outbox lock.';
 
 CREATE FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -924,13 +896,10 @@ CREATE FUNCTION leadhook.next_day(p_now timestamp with time zone) RETURNS timest
 CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record DEFAULT NULL::record) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) IS 'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC. p_blocked: by find_blocked, where the caller has it.';
 
 CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1106,14 +1075,6 @@ CREATE FUNCTION leadhook.notice_restore() RETURNS void
     SET search_path TO ''
     SET enable_seqscan TO 'off'
     AS ...;
-
-CREATE FUNCTION leadhook.parked_keys() RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS ...;
-
-COMMENT ON FUNCTION leadhook.parked_keys() IS 'The first 20 keys that may not be used, by fingerprint: until when (null: until its row changes) and why.';
 
 CREATE FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1390,18 +1351,12 @@ COMMENT ON FUNCTION leadhook.send_webhook_for_keys() IS 'After a statement on ge
 CREATE FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) IS 'Webhooks when leads of this user and tag (null: any) wait.';
 
 CREATE FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) IS 'Opens the groups of users whose budget is not spent any more, and looks no more at budgets that can''t change today. Under both locks of a claim.';
 
 CREATE FUNCTION leadhook.shut_groups(p_now timestamp with time zone) RETURNS void
     LANGUAGE sql
@@ -1479,11 +1434,8 @@ CREATE FUNCTION leadhook.try_lock_sweep() RETURNS boolean
 CREATE FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) IS 'Gives back leads of this claim that a budget can''t pay: they are due with the next day.';
 
 CREATE FUNCTION leadhook.typical_durations(p_since timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1532,22 +1484,16 @@ CREATE FUNCTION leadhook.usage_of(p_lead_ids text[]) RETURNS TABLE(known bigint,
 CREATE FUNCTION leadhook.waiting_work(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) IS 'What waits and who works: oldest_ready_ms, how long the oldest ready lead of either priority has been due; unclaimed_ms, how long a claim could have taken something (a change, a lead neither paused nor over budget, or one whose lease ran out); working, whether a lead is leased; workers, the last 20 seen.';
-
 CREATE FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) IS 'Makes leads due that these budgets turned away and can pay now: money came back, the day or the budget changed.';
 
 CREATE FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -1656,7 +1602,7 @@ CREATE FUNCTION leadhook.write_results(p_results leadhook.ending[]) RETURNS lead
 
 COMMENT ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) IS 'Writes the answers of the results that say saved, with or without a message, and ends, and returns all results with what became of each.';
 
-CREATE FUNCTION public.leadhook_admission(p_most integer DEFAULT 1000) RETURNS jsonb
+CREATE FUNCTION public.leadhook_admission(p_limit integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -1664,7 +1610,7 @@ CREATE FUNCTION public.leadhook_admission(p_most integer DEFAULT 1000) RETURNS j
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_admission(p_most integer) IS 'The first p_most pauses and budgets (null: all), those of all users first, with what is left of each budget, and what was spent today (UTC). needed_usd: the least that a waiting lead may cost, where the budget does not have it.';
+COMMENT ON FUNCTION public.leadhook_admission(p_limit integer) IS 'Returns the first p_limit pauses and budgets (null: all), those of all users first, with what is left of each budget, and today''s spending (UTC). needed_usd: the least that a lead needs of a budget that turned it away.';
 
 CREATE FUNCTION public.leadhook_answers(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_min_score integer DEFAULT NULL::integer, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limit integer DEFAULT 20) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -1796,7 +1742,7 @@ CREATE FUNCTION public.leadhook_keys() RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_keys() IS 'The Gemini keys of gemini_api by fingerprint, up to 200, those that may not be used first: state (healthy, untried, cooling, disabled), until when and why.';
+COMMENT ON FUNCTION public.leadhook_keys() IS 'Returns the first 200 Gemini keys by fingerprint for the console, those that may not be used first: state (disabled, cooling, untried, healthy), until and reason.';
 
 CREATE FUNCTION public.leadhook_lead_input(p_lead_id text) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -1825,7 +1771,7 @@ CREATE FUNCTION public.leadhook_park_keys(p_keys jsonb) RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_park_keys(p_keys jsonb) IS 'Lets keys [{fingerprint, reason, for_ms, rests, model}] rest for for_ms (their rests-th rest in a row; model: for calls of this model alone), or, where for_ms is null, until their row in gemini_api changes. Keys that have no row any more are ignored.';
+COMMENT ON FUNCTION public.leadhook_park_keys(p_keys jsonb) IS 'Parks keys [{fingerprint, reason, for_ms, rests, model}]: for for_ms (the rests-th cooldown in a row; model: for this model only), or, if for_ms is null, until their row in gemini_api changes. If several reports concern the same row, the longest cooldown counts, in any order. Ignores keys without a row.';
 
 CREATE FUNCTION public.leadhook_pause(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1834,7 +1780,7 @@ CREATE FUNCTION public.leadhook_pause(p_user_id uuid DEFAULT NULL::uuid, p_tag t
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leased leads are finished. already: it was paused before, and stays as it was.';
+COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'Stops claiming leads of this user and tag; without a tag, of the user; without both, all leads. Leased leads are finished. already: it was paused before, and that pause is unchanged.';
 
 CREATE FUNCTION public.leadhook_progress() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1974,7 +1920,7 @@ CREATE FUNCTION public.leadhook_resume(p_user_id uuid DEFAULT NULL::uuid, p_tag 
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and sends a webhook. pauses: the first 20, wider or narrower, that still hold back some of it.';
+COMMENT ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'Ends the pause of exactly this user and tag (without a tag: of the user; without both: of everything) and sends a webhook. pauses: the first 20 wider or narrower pauses that still hold back some of these leads.';
 
 CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2015,7 +1961,7 @@ CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text, p_reason text) IS 'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. Webhooks, as leads may have waited for it.';
+COMMENT ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text, p_reason text) IS 'Sets the dollars that the leads of a user (null: all leads together) may cost per day (UTC), including what was spent today; null removes the budget. Sends a webhook if a lead is ready.';
 
 CREATE FUNCTION public.leadhook_status() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2056,7 +2002,7 @@ CREATE FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_r
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text) IS 'Forgets that this key rests or is disabled, so that a call may try it, and sends a webhook. unparked false: it was not parked.';
+COMMENT ON FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text) IS 'Forgets that a key is cooling or disabled, so that the next call may try it, and sends a webhook. unparked false: it was not parked.';
 
 CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, user_id uuid, tag text, name text, title text, location text, company_name text, experience text, skills text, bio text, profile_url text, linkedin_url text, company_page_url text, wildnet_data text, scoring_criteria_and_icp text, message_prompt text)
     LANGUAGE sql STABLE
@@ -3024,6 +2970,9 @@ GRANT ALL ON FUNCTION leadhook.describe_history(p_lead_id text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.describe_job(p_lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_job(p_lead_id text) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.describe_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_keys() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) TO service_role;
 
@@ -3168,9 +3117,6 @@ GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_most integer) TO service_role;
 
@@ -3182,6 +3128,9 @@ GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_wo
 
 REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.list_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_keys() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.list_ready_groups() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.list_ready_groups() TO service_role;
@@ -3280,9 +3229,6 @@ GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO servic
 
 REVOKE ALL ON FUNCTION leadhook.notice_restore() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.notice_restore() TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.parked_keys() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
@@ -3491,8 +3437,8 @@ GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) TO
 REVOKE ALL ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_admission(p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_admission(p_most integer) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_admission(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_admission(p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) TO service_role;
