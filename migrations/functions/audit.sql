@@ -13,37 +13,6 @@ as $$
   values (left(btrim(p_actor), 200), p_action, jsonb_strip_nulls(p_parameters), left(nullif(btrim(p_reason), ''), 500))
 $$;
 
--- Records one slice of a release: the first slice of a group adds an entry, the others increase its number of released leads.
-create or replace function leadhook.note_release(
-  p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released int, p_reason text
-)
-returns void
-language plpgsql
-set search_path = ''
-set enable_seqscan = off
-as $$
-begin
-  if not p_is_first then
-    update leadhook.audit as a
-    set parameters = a.parameters || jsonb_build_object('released', (a.parameters ->> 'released')::int + p_released)
-    where a.id = (
-      select o.id
-      from leadhook.audit as o
-      where o.at > clock_timestamp() - interval '1 day' and o.action = 'backlog_release' and o.actor = left(btrim(p_actor), 200)
-        and o.parameters ->> 'user_id' = p_user_id::text and o.parameters ->> 'tag' = p_tag
-      order by o.at desc
-      limit 1
-    );
-    if found then
-      return;
-    end if;
-  end if;
-  perform leadhook.note_action(
-    p_actor, 'backlog_release', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'redo', p_redo, 'released', p_released), p_reason
-  );
-end
-$$;
-
 create or replace function public.leadhook_redeem_link(p_link text, p_actor text)
 returns jsonb
 language plpgsql

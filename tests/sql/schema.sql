@@ -208,10 +208,7 @@ CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit intege
 CREATE FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) IS 'Notes what became of each webhook, before pg_net forgets it.';
 
 CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
     LANGUAGE plpgsql
@@ -625,40 +622,28 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
 CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) IS 'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
 
 CREATE FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) RETURNS text[]
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) IS 'Up to 500 held leads of a user and tag, of a user, or of all.';
-
 CREATE FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET plan_cache_mode TO 'force_custom_plan'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) IS 'The users and tags with held leads, up to 1,000, those with the newest prompts row first.';
-
 CREATE FUNCTION leadhook.held_size(p_lead_ids text[]) RETURNS TABLE(leads bigint, score_chars bigint, message_chars bigint)
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.held_size(p_lead_ids text[]) IS 'How many of these held leads have all that is sent to the model, and how many characters that is.';
 
 CREATE FUNCTION leadhook.held_snapshot(p_longer_than interval DEFAULT '00:05:00'::interval) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1048,12 +1033,6 @@ CREATE FUNCTION leadhook.note_ready_jobs() RETURNS trigger
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    AS ...;
-
 CREATE FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1234,12 +1213,9 @@ COMMENT ON FUNCTION leadhook.refuse_foreign_code() IS 'Raises where another role
 CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET lock_timeout TO '2s'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) IS 'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and sends a webhook. Without p_redo those that have an answer in llm_response stay held; what is not eligible any more goes to sleep. last_lead: where to go on while the limit is not reached; null when these were the last.';
 
 CREATE FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) RETURNS void
     LANGUAGE sql
@@ -1386,30 +1362,21 @@ CREATE FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timesta
 CREATE FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) IS 'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep, tries what budgets turned away again; last_lead is null when these were the last.';
 
 CREATE FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT made_ready integer, OUT held integer) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT made_ready integer, OUT held integer) IS 'Looks at the next unsent leads; last_lead is null when these were the last.';
-
 CREATE FUNCTION leadhook.sweep_records(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, the audit after 365, the overview''s counts after 32, keys 30 days after they are gone, the costs of a day after 800.';
 
 CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
@@ -1555,8 +1522,6 @@ CREATE FUNCTION leadhook.work_on_release(p_release_id bigint) RETURNS void
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.work_on_release(p_release_id bigint) IS 'One slice of a release that is being queued, unless another call is at it.';
-
 CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1643,7 +1608,7 @@ CREATE FUNCTION public.leadhook_backlog(p_user_id uuid DEFAULT NULL::uuid, p_tag
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_groups has them, the size of what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
+COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'Returns the backlog for the command: whether the first sweep round has finished, released and leased leads of low priority, leadhook.held_groups, the size of a release, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them. Counts the whole backlog, so its time limit is long.';
 
 CREATE FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text DEFAULT NULL::text, p_request_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1653,7 +1618,7 @@ CREATE FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limi
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text, p_request_id uuid) IS 'Begins to release up to p_limit held leads of a user and tag, of a user, or of all, those of the newest prompts row first; leadhook_replay_slice goes on. p_request_id: called again with the same one, it returns the same release.';
+COMMENT ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text, p_request_id uuid) IS 'Begins to release up to p_limit held leads of a user and tag, of a user, or of all users, the newest prompts row first; leadhook_replay_slice continues. A repeated call with the same p_request_id returns the same release.';
 
 CREATE FUNCTION public.leadhook_book_evaluation(p_costs jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1732,7 +1697,7 @@ CREATE FUNCTION public.leadhook_held_leads(p_user_id uuid DEFAULT NULL::uuid, p_
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_held_leads(p_user_id uuid, p_tag text, p_redo boolean) IS 'Held leads, for a page: how many (up to 10,000); of looked_at of them how many have an answer and how many something else marked as sent, and the size of what a release would queue; groups: the first 100 of leadhook.held_scopes, with up to 1,000 leads each.';
+COMMENT ON FUNCTION public.leadhook_held_leads(p_user_id uuid, p_tag text, p_redo boolean) IS 'Returns the held leads for a page: how many (up to 10,000); of a sample of looked_at leads, how many have an answer, how many something else has marked as sent, and the size of what a release would queue; groups: the first 100 with up to 1,000 leads each.';
 
 CREATE FUNCTION public.leadhook_keys() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1820,7 +1785,7 @@ CREATE FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_af
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, p_actor text, p_reason text) IS 'One slice of leadhook.release_backlog.';
+COMMENT ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, p_actor text, p_reason text) IS 'Releases one slice of leadhook.release_backlog for the command. The audit has one entry per release of a group, not one per slice.';
 
 CREATE FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1982,7 +1947,7 @@ CREATE FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, 
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text) IS 'Releases no more of this release''s leads; those that are queued stay so.';
+COMMENT ON FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text) IS 'Stops a release. Leads that it has queued stay queued.';
 
 CREATE FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer DEFAULT 50) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1993,7 +1958,7 @@ CREATE FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer DEFAULT
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for at most p_budget_ms, one slice at least. busy: another process sweeps. A call after round_finished begins the next round.';
+COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'Runs one slice of the sweep: applies the outbox, then checks leads or jobs for at most p_budget_ms, one slice at least. busy: another process is sweeping. A call after round_finished begins the next round.';
 
 CREATE FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3217,9 +3182,6 @@ REVOKE ALL ON FUNCTION leadhook.note_prompts_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.note_ready_jobs() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_ready_jobs() TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) TO service_role;
