@@ -1,10 +1,12 @@
--- Purpose: what the console lists: leads by what is known of them, failures by reason, webhooks, keys, and what runs at low priority.
--- A search takes candidates in steps, each by the index that fits its filter best, a slice at a time. It stops after 40 slices or some time: it then
--- says where to go on. Names and companies are in the application's table, which gets no index for this: its pages are read from the newest backward.
+-- Purpose: the lists of the console: leads, failures, webhooks, and the progress of work with low priority.
+-- A search reads candidates step by step, each step with the index that fits its filter, in slices of 250. It stops after 40 slices or 80
+-- ms and returns a cursor to continue from. Names and companies are in the application's table, which gets no index for this: its pages are
+-- read from the newest to the oldest.
 
 set local check_function_bodies = off;
 
--- A lead that is leased has no row in the indexes by state and group, and one that is not finished has none in that by age.
+-- Returns the steps of a search, in order. The indexes by state and group do not contain leased jobs, and the index by age only finished
+-- ones.
 create or replace function leadhook.search_steps(p_filter jsonb)
 returns text[]
 language sql
@@ -30,18 +32,13 @@ as $$
   end
   from (select p_filter ->> 'state' as state, not p_filter ?| '{since,until}' as any_time) as f
 $$;
-comment on function leadhook.search_steps(jsonb) is 'Where the leads of a search are looked for, one after the other.';
 
-create or replace function leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_most int)
+-- Returns the next candidates of a step: leased, by error code, by user and tag, by state, finished (newest first), or unfinished.
+create or replace function leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit int)
 returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_sort = off
-set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
@@ -54,7 +51,7 @@ begin
   if p_step = 'leased' then
     return query
     with leased as materialized (select j.lead_id from leadhook.jobs as j where j.state = 'leased')
-    select l.lead_id, jsonb_build_array('leased', '', l.lead_id) from leased as l where l.lead_id > v_lead order by l.lead_id limit p_most;
+    select l.lead_id, jsonb_build_array('leased', '', l.lead_id) from leased as l where l.lead_id > v_lead order by l.lead_id limit p_limit;
   elsif p_step = 'code' then
     return query
     select j.lead_id, jsonb_build_array('code', j.state, j.lead_id)
@@ -62,14 +59,14 @@ begin
     where j.error_code = p_filter ->> 'error_code' and j.state <> 'leased' and (j.state, j.lead_id) > (v_first, v_lead)
       and (v_state is null or j.state = v_state)
     order by j.state, j.lead_id
-    limit p_most;
+    limit p_limit;
   elsif p_step = 'user' then
     return query
     select j.lead_id, jsonb_build_array('user', j.tag, j.lead_id)
     from leadhook.jobs as j
     where j.state <> 'leased' and j.user_id = v_user_id and (j.tag, j.lead_id) > (v_first, v_lead) and (v_tag is null or j.tag = v_tag)
     order by j.tag, j.lead_id
-    limit p_most;
+    limit p_limit;
   elsif p_step in ('state', 'unfinished') then
     return query
     select j.lead_id, jsonb_build_array(p_step, j.state, j.lead_id)
@@ -77,7 +74,7 @@ begin
     where j.state <> 'leased' and (j.state, j.lead_id) > (greatest(v_first, coalesce(v_state, 'done')), v_lead)
       and (v_state is null and j.state > 'done' and j.finished_at is null or j.state = v_state)
     order by j.state, j.lead_id
-    limit p_most;
+    limit p_limit;
   else
     return query
     select j.lead_id, jsonb_build_array('finished', j.finished_at, j.lead_id)
@@ -85,23 +82,17 @@ begin
     where (j.finished_at, j.lead_id) < (coalesce(p_after ->> 1, p_filter ->> 'until', 'infinity')::timestamptz, v_lead)
       and j.finished_at >= coalesce((p_filter ->> 'since')::timestamptz, '-infinity')
     order by j.finished_at desc, j.lead_id desc
-    limit p_most;
+    limit p_limit;
   end if;
 end
 $$;
-comment on function leadhook.jobs_of_step(text, jsonb, jsonb, int) is
-  'The next leads of a step: those that are leased, by error code, by user and tag, by state, finished (newest first), or not finished.';
 
-create or replace function leadhook.flagged_leads(p_after jsonb, p_most int)
+-- Returns the next leads whose last result has a flag, newest first. A row without lead_id: a later result exists.
+create or replace function leadhook.flagged_leads(p_after jsonb, p_limit int)
 returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_sort = off
-set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 begin
@@ -111,20 +102,17 @@ begin
   left join lateral (select n.run from leadhook.results as n where n.lead_id = r.lead_id and n.run > r.run limit 1) as n on true
   where r.flags <> '{}' and (r.created_at, r.lead_id) < (coalesce(p_after ->> 1, 'infinity')::timestamptz, coalesce(p_after ->> 2, ''))
   order by r.created_at desc, r.lead_id desc
-  limit p_most;
+  limit p_limit;
 end
 $$;
-comment on function leadhook.flagged_leads(jsonb, int) is 'The next leads whose last result has a flag, newest first; without a lead: there was a later result.';
 
--- Reads 200 pages a call. A partitioned table has the pages of its largest partition.
-create or replace function leadhook.leads_by_name(p_text text, p_after jsonb, p_most int)
+-- Returns the next leads whose name or company contains p_text, from the newest pages of lead_details to the oldest, 200 pages a call. For
+-- a partitioned table, the first page to read is that of the largest partition.
+create or replace function leadhook.leads_by_name(p_text text, p_after jsonb, p_limit int)
 returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
-set enable_seqscan = off
-set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
@@ -141,21 +129,25 @@ begin
   from public.lead_details as d
   where d.ctid >= v_begin::tid and d.ctid < v_end::tid and d.lead_id <> p_text and (d.name::text ilike v_pattern or d.company_name::text ilike v_pattern)
   order by d.ctid desc
-  limit p_most;
+  limit p_limit;
   get diagnostics v_found = row_count;
-  if v_found < p_most and v_begin <> '(0,0)' then
+  if v_found < p_limit and v_begin <> '(0,0)' then
     return query select null::text, jsonb_build_array('name', v_begin);
   end if;
 end
 $$;
-comment on function leadhook.leads_by_name(text, jsonb, int) is
-  'The next leads whose name or company contains the text, from the newest pages of lead_details backward.';
 
-create or replace function leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most int)
+-- Returns the next leads after a cursor (null: the first) that may match a filter. A cursor names the step and the last candidate. If there
+-- are fewer than p_limit rows and none without lead_id, these were the last.
+create or replace function leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit int)
 returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
@@ -167,30 +159,27 @@ begin
   if v_step is null then
     return;
   elsif v_step <> all (v_steps) then
-    raise exception 'no step of this search: %', v_step using errcode = 'invalid_parameter_value';
+    raise exception 'not a step of this search: %', v_step using errcode = 'invalid_parameter_value';
   end if;
   case v_step
     when 'id' then return query select coalesce(p_filter ->> 'lead_id', p_filter ->> 'q'), '["id"]'::jsonb where p_after is null;
-    when 'name' then return query select c.* from leadhook.leads_by_name(p_filter ->> 'q', p_after, p_most) as c;
-    when 'flag' then return query select c.* from leadhook.flagged_leads(p_after, p_most) as c;
-    else return query select c.* from leadhook.jobs_of_step(v_step, p_filter, p_after, p_most) as c;
+    when 'name' then return query select c.* from leadhook.leads_by_name(p_filter ->> 'q', p_after, p_limit) as c;
+    when 'flag' then return query select c.* from leadhook.flagged_leads(p_after, p_limit) as c;
+    else return query select c.* from leadhook.jobs_of_step(v_step, p_filter, p_after, p_limit) as c;
   end case;
   get diagnostics v_found = row_count;
-  if v_found < p_most and v_next is not null then
+  if v_found < p_limit and v_next is not null then
     return query select null::text, jsonb_build_array(v_next);
   end if;
 end
 $$;
-comment on function leadhook.find_candidates(jsonb, jsonb, int) is
-  'The next leads behind a cursor (null: the first) that may match a filter. A cursor names the step and the last candidate. As many as p_most, or a row '
-  'without a lead: there are more.';
 
+-- Returns these leads in their order: the job, the last result, and the current name and company.
 create or replace function leadhook.describe_found(p_lead_ids text[])
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
@@ -212,10 +201,11 @@ as $$
     select r.score, r.flags from leadhook.results as r where r.lead_id = i.lead_id order by r.run desc limit 1
   ) as v on true
 $$;
-comment on function leadhook.describe_found(text[]) is 'These leads in their order: the job, the last result, and the name and company as they are now.';
 
+-- Returns the first p_limit matches among the next 250 candidates, each with its cursor. next_cursor: after these 250; null: no more
+-- candidates.
 create or replace function leadhook.search_slice(
-  p_filter jsonb, p_after jsonb, p_most int, out lead_ids text[], out cursors jsonb[], out next_cursor jsonb
+  p_filter jsonb, p_after jsonb, p_limit int, out lead_ids text[], out cursors jsonb[], out next_cursor jsonb
 )
 language plpgsql
 stable
@@ -229,13 +219,11 @@ begin
     case when count(*) >= 250 or count(*) > count(c.lead_id) then (array_agg(c.cursor order by c.place desc))[1] end
   into lead_ids, cursors, next_cursor
   from leadhook.find_candidates(p_filter, p_after, 250) with ordinality as c (lead_id, cursor, place);
-  v_places := array(select m.place from leadhook.matching_leads(lead_ids, p_filter, p_most) as m order by m.place);
+  v_places := array(select m.place from leadhook.matching_leads(lead_ids, p_filter, p_limit) as m order by m.place);
   cursors := array(select cursors[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
   lead_ids := array(select lead_ids[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
 end
 $$;
-comment on function leadhook.search_slice(jsonb, jsonb, int) is
-  'The first p_most leads that match, of the next 250 candidates, each with its cursor. next_cursor: behind these 250; null: there are no more.';
 
 create or replace function public.leadhook_search_leads(p_filter jsonb default '{}', p_after text default null, p_limit int default 25)
 returns jsonb
@@ -248,7 +236,7 @@ set lock_timeout = '2s'
 as $$
 declare
   v_began_at timestamptz := clock_timestamp();
-  v_most int := case when p_after is null then 10000 else p_limit + 1 end;
+  v_limit int := case when p_after is null then 10000 else p_limit + 1 end;
   v_cursor jsonb;
   v_lead_ids text[] := array[]::text[];
   v_cursors jsonb[] := array[]::jsonb[];
@@ -256,36 +244,35 @@ declare
   v_slice record;
 begin
   if p_limit is null or p_limit not between 1 and 100 or jsonb_typeof(p_filter) is distinct from 'object' then
-    raise exception 'a filter is an object, and a page holds 1 to 100 leads' using errcode = 'PT400';
+    raise exception 'p_filter must be an object, and p_limit 1 to 100' using errcode = 'PT400';
   end if;
   v_cursor := p_after::jsonb;
   for n in 1..40 loop
-    v_slice := leadhook.search_slice(p_filter, v_cursor, v_most - v_count);
+    v_slice := leadhook.search_slice(p_filter, v_cursor, v_limit - v_count);
     v_cursor := v_slice.next_cursor;
     v_count := v_count + cardinality(v_slice.lead_ids);
     if cardinality(v_lead_ids) < p_limit then
       v_lead_ids := v_lead_ids || v_slice.lead_ids;
       v_cursors := v_cursors || v_slice.cursors;
     end if;
-    exit when v_cursor is null or v_count >= v_most
+    exit when v_cursor is null or v_count >= v_limit
       or n >= 3 and clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
   end loop;
   return jsonb_build_object(
     'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
     'after', case when v_count > p_limit then v_cursors[p_limit]::text else v_cursor::text end,
     'count', case when p_after is null then v_count end,
-    'complete', v_cursor is null or v_count >= v_most
+    'complete', v_cursor is null or v_count >= v_limit
   );
 exception when data_exception then
-  raise exception 'the filter or the cursor is not understood: %', sqlerrm using errcode = 'PT400';
+  raise exception 'the filter or the cursor is invalid: %', sqlerrm using errcode = 'PT400';
 end
 $$;
 comment on function public.leadhook_search_leads(jsonb, text, int) is
-  'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for '
-  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: 10,000 leads were looked at, or the time '
-  'was up, 80 ms for the page, or 60 ms for the page and its count.';
+  'Returns the next p_limit leads that match a filter: the fields of leadhook.match_leads, lead_id, flag (any: any flag), and q, which is '
+  'part of the name or company, or the lead_id. after: p_after of the next page, null on the last. count (first page only): all matches, '
+  'up to 10,000. complete false: the count or the search ran into its limit of 10,000 leads or 80 ms.';
 
--- leadhook_replay_dry_run walks all jobs for what a filter matches, which may take minutes; this is for a page.
 create or replace function public.leadhook_replay_preview(p_filter jsonb)
 returns jsonb
 language plpgsql
@@ -328,14 +315,14 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_preview(jsonb) is
-  'As leadhook_replay_dry_run, of as many leads that match a filter as 60 ms allow. complete false: there may be more of them.';
+  'As leadhook_replay_dry_run, for a page: checks as many matches of a filter as 60 ms allow. complete false: there may be more.';
 
+-- Returns the first 100 pairs of error code and state of jobs that failed or wait for their next attempt.
 create or replace function leadhook.failed_groups()
 returns table (error_code text, state text)
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -355,7 +342,6 @@ as $$
   )
   select g.error_code, g.state from groups as g where g.state in ('dead', 'done', 'ready') limit 100
 $$;
-comment on function leadhook.failed_groups() is 'The first 100 pairs of error code and state that a job has which failed or waits for its next attempt.';
 
 create or replace function public.leadhook_failures()
 returns jsonb
@@ -396,8 +382,9 @@ begin
 end
 $$;
 comment on function public.leadhook_failures() is
-  'What is dead, done without its message, or waits for its next attempt, by error code and state: how many (up to 10,000); the reasons and the newest '
-  'among 100 of them. A replay with this state and error_code takes exactly these.';
+  'Returns the leads that are dead, done without their message, or waiting for their next attempt, by error code and state: how many (up '
+  'to 10,000), and of 100 of them the most frequent reasons and the newest lead. A replay with this state and error_code takes exactly '
+  'these.';
 
 create or replace function public.leadhook_deliveries(p_before bigint default null, p_limit int default 25)
 returns jsonb
@@ -414,7 +401,7 @@ declare
   v_deliveries jsonb;
 begin
   if p_limit is null or p_limit not between 1 and 100 then
-    raise exception 'a page holds 1 to 100 webhooks' using errcode = 'PT400';
+    raise exception 'p_limit must be 1 to 100' using errcode = 'PT400';
   end if;
   v_deliveries := (
     with page as materialized (
@@ -434,14 +421,16 @@ begin
   );
 end
 $$;
-comment on function public.leadhook_deliveries(bigint, int) is 'The webhooks before p_before (null: the newest), newest first, with pg_net''s answers.';
+comment on function public.leadhook_deliveries(bigint, int) is
+  'Returns the webhooks before id p_before (null: the newest), newest first, with pg_net''s answers.';
 
+-- Returns the newest 20 replays that have waiting leads or are still being queued or stopped, with the number of waiting leads up to
+-- 100,000.
 create or replace function leadhook.unfinished_replays()
 returns table (replay_id bigint, waiting bigint)
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -475,15 +464,14 @@ as $$
     limit 20
   ) as r
 $$;
-comment on function leadhook.unfinished_replays() is 'The newest 20 replays with leads that wait, or that are being made or unmade; of each, how many wait, up to 100,000.';
 
--- Released leads are scored in about the order of their releases, so those that wait are of the newest ones.
+-- Returns the newest releases, up to 20, that still queue leads or have waiting ones, and the number of leads that they queued together.
+-- Released leads are scored in about the order of their releases, so the waiting ones belong to the newest.
 create or replace function leadhook.unfinished_releases(p_waiting bigint)
 returns table (total bigint, releases jsonb)
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
   select coalesce(sum(n.released), 0), coalesce(jsonb_agg(to_jsonb(n) - 'newer' order by n.release_id desc), '[]')
@@ -495,8 +483,6 @@ as $$
   ) as n
   where n.ended_at is null or n.newer < unfinished_releases.p_waiting
 $$;
-comment on function leadhook.unfinished_releases(bigint) is
-  'The newest releases of the backlog, up to 20, that still queue leads or of whose leads some wait, and how many they have queued together.';
 
 create or replace function public.leadhook_progress()
 returns jsonb
@@ -548,8 +534,10 @@ begin
 end
 $$;
 comment on function public.leadhook_progress() is
-  'The replays and the release of the backlog that are not finished: how many leads wait, how many ended in a minute lately, and when the last one will.';
+  'Returns the unfinished replays and the release of held leads: how many leads wait, how many end per minute, and when the last one will.';
 
+-- Returns how many leads end per minute, from the number that ended in the last 10 minutes (or since p_since, if that is later), and when
+-- none will wait any more.
 create or replace function leadhook.rate_of(p_waiting bigint, p_ended int, p_since timestamptz, p_now timestamptz)
 returns jsonb
 language sql
@@ -564,8 +552,6 @@ as $$
     select coalesce(p_ended, 0) * 60 / least(greatest(coalesce(extract(epoch from p_now - p_since), 600), 60), 600) as rate
   ) as r
 $$;
-comment on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) is
-  'From how many ended in the last 10 minutes, or since p_since if that is less: how many do in a minute, and when none will wait any more.';
 
 create or replace function public.leadhook_lead_input(p_lead_id text)
 returns json
@@ -585,6 +571,7 @@ begin
 end
 $$;
 comment on function public.leadhook_lead_input(text) is
-  'The fields of a lead and its prompts as a claim would hand them out now, whatever its job''s state; empty where there is no job or no prompts row.';
+  'Returns the fields and prompts of a lead as a claim would return them now, whatever the state of its job; empty if it has no job or no '
+  'prompts row.';
 
 select leadhook.grant_functions();

@@ -1,17 +1,17 @@
--- Purpose: scores leads again that an operator names, whatever became of them before: by name, or by filter in slices; what a
---          replay would cost, and how far one is.
--- sent_to_llm is never changed: a job that is queued here carries the replay's id, and is scored without that one condition. So do leads that
--- were unsent anyway: who names a lead wants its answer, even if something else marks it as sent meanwhile, and the attempt says why it ran.
--- A slice is small (250 leads, found among 5,000 jobs), because fresh leads wait while it holds the outbox lock. Whoever drives it calls
--- leadhook_replay_slice with pauses, until nothing is left; a driver that dies is followed by the next claim's reader.
+-- Purpose: scores leads again at an operator's request, by name or by filter; what a replay would cost, and its progress.
+-- A replay never changes sent_to_llm: a queued job carries the replay's id, and is scored even if the lead was already sent, also by
+-- something else in the meantime.
+-- A slice takes 250 leads, found among 5,000 jobs, because claims wait while it holds the outbox lock. The service and the command call
+-- leadhook_replay_slice, with pauses, until nothing is left; if one of them ends, a claim reports to the next process that slices are left.
 
 set local check_function_bodies = off;
 
+-- Returns what a replay would do with each of these leads: queued (new run), queued_after (after its lease ends), already_queued, held
+-- (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation if its check raises) or unknown.
 create or replace function leadhook.decide_replay(p_lead_ids text[], p_named boolean)
 returns table (lead_id text, user_id uuid, tag text, outcome text, missing text[])
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -43,15 +43,13 @@ begin
   ) as d (outcome);
 end
 $$;
-comment on function leadhook.decide_replay(text[], boolean) is
-  'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, '
-  'held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where scoring it fails) or unknown.';
 
+-- Queues these leads as decide_replay decides, keeping paid answers. The jobs are locked before the check: a save that commits in between
+-- would otherwise be missed.
 create or replace function leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean)
 returns table (lead_id text, outcome text, missing text[])
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -59,7 +57,6 @@ declare
   v_decided jsonb;
   v_now timestamptz;
 begin
-  -- Locked before they are scored: else a save that commits in between would be scored by rows from before it.
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
   v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay(p_lead_ids, p_named) as d);
   v_now := clock_timestamp();
@@ -87,7 +84,7 @@ begin
   after_this_run as (
     update leadhook.jobs as j set replay_after = p_replay_id from decided as d where j.lead_id = d.lead_id and d.outcome = 'queued_after'
   ),
-  -- A claim would put it to sleep if the application had marked it as sent meanwhile.
+  -- Without replay_id, the job would become waiting if the application marked the lead as sent.
   kept as (
     update leadhook.jobs as j
     set replay_id = coalesce(j.replay_id, p_replay_id)
@@ -107,8 +104,6 @@ begin
   );
 end
 $$;
-comment on function leadhook.queue_replay(bigint, text[], boolean) is
-  'Makes ready what leadhook.decide_replay says; what was paid for and not written is kept.';
 
 create or replace function public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text default null)
 returns jsonb
@@ -124,11 +119,10 @@ declare
   v_leads jsonb;
 begin
   if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
-    raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
+    raise exception 'p_lead_ids must name 1 to 1000 leads' using errcode = 'PT400';
   end if;
   perform leadhook.require_actor(p_actor);
 
-  -- The outbox lock: no one else checks these leads now.
   perform leadhook.lock_outbox();
   perform leadhook.apply_outbox('webhook');
   insert into leadhook.replays (actor, reason)
@@ -160,16 +154,17 @@ begin
 end
 $$;
 comment on function public.leadhook_replay(text[], text, text) is
-  'Scores up to 1000 named leads again, and sends a webhook. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
+  'Scores up to 1,000 named leads again and sends a webhook. Outcomes: as leadhook.decide_replay; leads are returned in the order of the '
+  'call, each once.';
 
--- state and error_code are the job's, outcome that of its last attempt, score, prompt_version and flag those of its last result; since and until say
--- when its last run ended. All fields that are given must fit.
-create or replace function leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most int)
+-- Returns the positions in p_lead_ids of the first p_limit leads that match a filter. user_id, tag, state and error_code are those of the
+-- job, outcome that of its last attempt, score, prompt_version and flag those of its last result; since and until limit the end of its last
+-- run. All given fields must match.
+create or replace function leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit int)
 returns table (place bigint)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
@@ -212,18 +207,17 @@ begin
     and (v_outcome is null or v_outcome = (
       select t.outcome from leadhook.attempts as t where t.lead_id = i.lead_id order by t.id desc limit 1
     ))
-  limit p_most;
+  limit p_limit;
 end
 $$;
-comment on function leadhook.matching_leads(text[], jsonb, int) is 'The places in p_lead_ids of the first p_most leads that match a filter.';
 
+-- Returns the next up to 250 leads of a filter after p_after_lead; last_lead: where to continue, null after the last.
 create or replace function leadhook.match_leads(
   p_filter jsonb, p_after_lead text, out lead_ids text[], out last_lead text
 )
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
@@ -234,40 +228,38 @@ begin
   last_lead := case when cardinality(lead_ids) = 250 then lead_ids[250] else v_window[5000] end;
 end
 $$;
-comment on function leadhook.match_leads(jsonb, text) is
-  'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
 
+-- As match_leads, but ends with the lead that is the p_limit-th to be queued; p_limit null: no limit.
 create or replace function leadhook.next_leads(
-  p_filter jsonb, p_after_lead text, p_most int, out lead_ids text[], out last_lead text
+  p_filter jsonb, p_after_lead text, p_limit int, out lead_ids text[], out last_lead text
 )
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-  v_has_more text;
+  v_last_queued text;
 begin
   select m.lead_ids, m.last_lead into lead_ids, last_lead from leadhook.match_leads(p_filter, p_after_lead) as m;
-  if cardinality(lead_ids) <= p_most is not false then
+  if cardinality(lead_ids) <= p_limit is not false then
     return;
   end if;
-  v_has_more := (
+  v_last_queued := (
     select d.lead_id
     from leadhook.decide_replay(lead_ids, false) as d
     where d.outcome in ('queued', 'queued_after')
     order by d.lead_id
-    offset p_most - 1
+    offset p_limit - 1
     limit 1
   );
-  if v_has_more is not null then
-    lead_ids := lead_ids[:array_position(lead_ids, v_has_more)];
-    last_lead := v_has_more;
+  if v_last_queued is not null then
+    lead_ids := lead_ids[:array_position(lead_ids, v_last_queued)];
+    last_lead := v_last_queued;
   end if;
 end
 $$;
-comment on function leadhook.next_leads(jsonb, text, int) is
-  'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
 
+-- Queues the next leads of a replay, and sends a webhook with its first and its last slice.
 create or replace function leadhook.queue_slice(p_replay_id bigint)
 returns void
 language plpgsql
@@ -276,8 +268,9 @@ as $$
 declare
   v_replay record;
   v_next record;
-  v_most int;
+  v_left int;
   v_added jsonb;
+  v_is_last boolean;
 begin
   select
     r.filter, r.after_lead, r.counts, r.lead_limit,
@@ -285,10 +278,8 @@ begin
   into v_replay
   from leadhook.replays as r
   where r.id = p_replay_id;
-  v_most := v_replay.lead_limit - v_replay.queued;
-  v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_most);
-
-  -- The outbox lock: no one else checks these leads now.
+  v_left := v_replay.lead_limit - v_replay.queued;
+  v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_left);
   perform leadhook.lock_outbox();
   v_added := (
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
@@ -298,30 +289,28 @@ begin
       group by q.outcome
     ) as c
   );
+  v_is_last := v_next.last_lead is null
+    or v_left <= coalesce((v_added ->> 'queued')::int, 0) + coalesce((v_added ->> 'queued_after')::int, 0);
   update leadhook.replays as r
   set
-    after_lead = coalesce(v_next.last_lead, ''),
+    phase = case when v_is_last then 'queued' else 'queueing' end,
+    after_lead = case when v_is_last then '' else v_next.last_lead end,
     counts = r.counts || (
       select coalesce(jsonb_object_agg(a.key, a.value::int + coalesce((r.counts ->> a.key)::int, 0)), '{}') from jsonb_each_text(v_added) as a
     )
   where r.id = p_replay_id;
-  v_most := v_most - coalesce((v_added ->> 'queued')::int, 0) - coalesce((v_added ->> 'queued_after')::int, 0);
-  if v_next.last_lead is null or v_most <= 0 then
-    update leadhook.replays as r set phase = 'queued', after_lead = '' where r.id = p_replay_id;
-  end if;
-  if v_added ? 'queued' and (v_replay.queued = 0 or v_next.last_lead is null or v_most <= 0) then
+  if v_added ? 'queued' and (v_replay.queued = 0 or v_is_last) then
     perform leadhook.send_webhook('replay', (v_added ->> 'queued')::int);
   end if;
 end
 $$;
-comment on function leadhook.queue_slice(bigint) is 'Queues the next leads of a replay; sends a webhook with the first and with the last of them.';
 
--- What another replay waits for as well stays queued, for that one.
+-- Restores the jobs of these leads to their state before this replay, unless they are leased. A lead that another replay waits for as well
+-- stays queued for that one.
 create or replace function leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[])
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_restored jsonb;
@@ -381,20 +370,18 @@ begin
   perform leadhook.restore_jobs(v_restored);
   perform leadhook.recall_changes(array(select r.lead_id from jsonb_to_recordset(v_restored) as r (lead_id text)));
 
-  -- The application may have wanted them meanwhile, which changed nothing while they were queued.
+  -- While they were queued, a change that makes them eligible had no effect on them.
   perform leadhook.apply_changes(array(
     select r.lead_id from jsonb_to_recordset(v_restored) as r (lead_id text, before jsonb) where r.before ->> 'state' in ('waiting', 'done')
   ), 'replay', 'change');
 end
 $$;
-comment on function leadhook.unqueue_replay(bigint, text[]) is
-  'Makes the jobs of these leads what they were before this replay, where they are not leased yet.';
 
+-- Takes the next leads of a stopped replay out of the queue.
 create or replace function leadhook.stop_slice(p_replay_id bigint)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_after text := (select r.after_lead from leadhook.replays as r where r.id = p_replay_id);
@@ -408,7 +395,6 @@ begin
     limit 250
   );
   if cardinality(v_lead_ids) > 0 then
-    -- The outbox lock: no one else checks these leads now.
     perform leadhook.lock_outbox();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
@@ -419,8 +405,8 @@ begin
   where r.id = p_replay_id;
 end
 $$;
-comment on function leadhook.stop_slice(bigint) is 'Takes the next leads of a replay out of the queue.';
 
+-- Runs the next slice of a replay that is being queued or stopped. Does nothing if another call is working on it.
 create or replace function leadhook.work_on_replay(p_replay_id bigint)
 returns void
 language plpgsql
@@ -438,8 +424,8 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.work_on_replay(bigint) is 'One slice of a replay that is being made or unmade, unless another call is at it.';
 
+-- Returns whether leadhook_replay_slice has something to do.
 create or replace function leadhook.has_slices()
 returns boolean
 language sql
@@ -449,7 +435,6 @@ as $$
   select exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping'))
     or exists (select from leadhook.releases as b where b.ended_at is null)
 $$;
-comment on function leadhook.has_slices() is 'Whether leadhook_replay_slice has something to do.';
 
 create or replace function public.leadhook_replay_slice()
 returns jsonb
@@ -473,8 +458,8 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_slice() is
-  'Goes on with the oldest replay that is being made or unmade, 250 leads at a time, or with the oldest release of the backlog. left: there is more, '
-  'again after a pause.';
+  'Continues the oldest replay that is being queued or stopped, or else the oldest release of held leads, by one slice. left: call again '
+  'after a pause.';
 
 create or replace function public.leadhook_replay_filtered(
   p_filter jsonb, p_limit int, p_actor text, p_reason text default null, p_request_id uuid default null
@@ -491,7 +476,7 @@ declare
 begin
   perform leadhook.require_actor(p_actor);
   if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
-    raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
+    raise exception 'p_filter must be an object, and p_limit 1 or more' using errcode = 'PT400';
   end if;
   insert into leadhook.replays (actor, reason, filter, lead_limit, phase, request_id)
   values (left(btrim(p_actor), 200), left(p_reason, 500), p_filter, p_limit, 'queueing', p_request_id)
@@ -510,8 +495,8 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_filtered(jsonb, int, text, text, uuid) is
-  'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: '
-  'leadhook_replay_slice goes on. p_request_id: called again with the same one, it returns the same replay.';
+  'Begins a replay of up to p_limit leads (null: all) that match a filter (leadhook.matching_leads), in the order of lead_id. phase '
+  'queueing: leadhook_replay_slice continues. A repeated call with the same p_request_id returns the same replay.';
 
 create or replace function public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text default null)
 returns jsonb
@@ -525,7 +510,6 @@ declare
   v_status jsonb := public.leadhook_replay_status(p_replay_id, '', 1);
 begin
   perform leadhook.require_actor(p_actor);
-  -- What has ended stays as it ended: its phase is what people read of it later.
   if v_status ->> 'phase' = 'stopped' or v_status ->> 'phase' = 'queued'
     and v_status #> '{progress,waiting}' is null and v_status #> '{progress,leased}' is null then
     return v_status || '{"changed": false}';
@@ -541,17 +525,16 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_stop(bigint, text, text) is
-  'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: '
-  'leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
+  'Stops a replay: leads that are not leased return to their previous state, leased ones are finished. Returns leadhook_replay_status; '
+  'phase stopping: leadhook_replay_slice continues. A replay that has ended is not changed (changed false).';
 
--- What was paid for the last run that gave each of these leads a result, in all its attempts.
+-- Returns what the last run with a result cost, summed over these leads and all attempts of the run.
 create or replace function leadhook.usage_of(p_lead_ids text[])
 returns table (known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric,
   cost_usd numeric, model_ms numeric)
 language sql
 stable
 set search_path = ''
-set jit = off
 as $$
   select
     count(distinct t.lead_id), sum(t.calls), sum(t.input_tokens), sum(t.cached_tokens), sum(t.output_tokens), sum(t.thinking_tokens),
@@ -562,13 +545,13 @@ as $$
   join leadhook.attempts as t on t.lead_id = v.lead_id and t.run = v.run and t.calls > 0
 $$;
 
+-- Returns the average usage of the last 1,000 scored leads among the last 5,000 attempts; nulls if there are none.
 create or replace function leadhook.average_usage()
 returns table (calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric,
   model_ms numeric)
 language sql
 stable
 set search_path = ''
-set jit = off
 as $$
   select
     avg(t.calls), avg(t.input_tokens), avg(t.cached_tokens), avg(t.output_tokens), avg(t.thinking_tokens),
@@ -579,7 +562,6 @@ as $$
     limit 1000
   ) as t
 $$;
-comment on function leadhook.average_usage() is 'Of one of the last 1000 leads that were scored; nulls where none was lately.';
 
 create or replace function public.leadhook_replay_dry_run(
   p_lead_ids text[], p_filter jsonb, p_limit int, p_after_lead text default ''
@@ -619,15 +601,16 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_dry_run(text[], jsonb, int, text) is
-  'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last scored. last_lead: '
-  'where the next slice begins; null when this was the last. average: of any lead lately, for those that never were scored.';
+  'Returns what a replay of named leads, or of one slice of a filter, would do, and what these leads cost when they were last scored. '
+  'last_lead: where the next slice begins, null after the last. average: cost of a lead lately, for leads that were never scored.';
 
+-- Returns the state of each lead of a replay: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or started again
+-- by a change).
 create or replace function leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] default null)
 returns table (lead_id text, state text, score int, error_code text, reason text)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 as $$
 #variable_conflict use_column
 begin
@@ -651,15 +634,13 @@ begin
   where m.replay_id = p_replay_id and (p_lead_ids is null or m.lead_id = any (p_lead_ids));
 end
 $$;
-comment on function leadhook.replay_states(bigint, text[]) is
-  'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun again by a change).';
 
+-- Returns the usage of all attempts of a replay.
 create or replace function leadhook.replay_usage(p_replay_id bigint)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 as $$
   select jsonb_build_object(
     'calls', coalesce(sum(t.calls), 0),
@@ -672,27 +653,6 @@ as $$
   from leadhook.attempts as t
   where t.replay_id = replay_usage.p_replay_id
 $$;
-
-create or replace function leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-set jit = off
-as $$
-declare
-  v_lead_ids text[] := array(
-    select m.lead_id
-    from leadhook.replay_leads as m
-    where m.replay_id = p_replay_id and m.lead_id > p_after_lead
-    order by m.lead_id
-    limit 1001
-  );
-begin
-  return (select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(s)) order by s.lead_id), '[]') from leadhook.replay_states(p_replay_id, v_lead_ids) as s);
-end
-$$;
-comment on function leadhook.replay_leads_page(bigint, text) is 'The next 1001 leads of a replay behind p_after_lead.';
 
 create or replace function public.leadhook_replay_status(
   p_replay_id bigint, p_after_lead text default '', p_limit int default 100, p_most int default null
@@ -709,7 +669,7 @@ declare
   v_replay leadhook.replays := (select r from leadhook.replays as r where r.id = p_replay_id);
   v_complete boolean := (
     select p_most is null or count(*) <= p_most
-    from (select from leadhook.replay_leads as m where m.replay_id = p_replay_id and p_most is not null limit p_most + 1) as m
+    from (select from leadhook.replay_leads as m where m.replay_id = p_replay_id and p_most is not null limit p_limit + 1) as m
   );
   v_progress jsonb;
   v_leads jsonb;
@@ -718,7 +678,7 @@ begin
     return jsonb '{"found": false}';
   end if;
   if p_limit is null or p_limit not between 1 and 1000 then
-    raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
+    raise exception 'p_limit must be 1 to 1000' using errcode = 'PT400';
   end if;
   if v_complete then
     v_progress := (
@@ -733,7 +693,12 @@ begin
       ) as j
     );
   end if;
-  v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
+  v_leads := (
+    select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(s)) order by s.lead_id), '[]')
+    from leadhook.replay_states(p_replay_id, array(
+      select m.lead_id from leadhook.replay_leads as m where m.replay_id = p_replay_id and m.lead_id > p_after_lead order by m.lead_id limit 1001
+    )) as s
+  );
   return jsonb_build_object(
     'found', true,
     'replay_id', v_replay.id,
@@ -753,8 +718,8 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_status(bigint, text, int, int) is
-  'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay. complete '
-  'false: it has more than p_most leads, of which only those that wait are counted, up to 100,000.';
+  'Returns the progress of a replay and the next p_limit of its leads after p_after_lead. found false: there is no such replay. complete '
+  'false: it has more than p_most leads, so only waiting ones are counted, up to 100,000.';
 
 create or replace function public.leadhook_replays(p_limit int default 20)
 returns jsonb
@@ -777,6 +742,7 @@ begin
   ));
 end
 $$;
-comment on function public.leadhook_replays(int) is 'The newest replays, up to 1,000; leadhook_replay_status says how far one is.';
+comment on function public.leadhook_replays(int) is
+  'Returns the newest replays, up to 1,000; leadhook_replay_status reports the progress of one.';
 
 select leadhook.grant_functions();

@@ -486,7 +486,7 @@ async def test_an_unavailable_database_is_reported(console: Service) -> None:
 
 async def test_an_address_that_was_cut_off_is_explained(console: Service) -> None:
     """The place in a search is in the address; the database refuses what it did not give out."""
-    refusal = StoreError("caller_bug", "PT400", "the filter or the cursor is not understood")
+    refusal = StoreError("caller_bug", "PT400", "the filter or the cursor is invalid")
     console.store.rpc["leadhook_search_leads"] = refusal
     answer = await console.client.get("/console/leads", params={"state": "dead", "after": '["a", '})
     assert answer.status_code == 422

@@ -110,10 +110,7 @@ CREATE FUNCTION leadhook.apply_walk(p_source text) RETURNS integer
 CREATE FUNCTION leadhook.average_usage() RETURNS TABLE(calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric, model_ms numeric)
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.average_usage() IS 'Of one of the last 1000 leads that were scored; nulls where none was lately.';
 
 CREATE FUNCTION leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -304,11 +301,8 @@ COMMENT ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_bus
 CREATE FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) IS 'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where scoring it fails) or unknown.';
 
 CREATE FUNCTION leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -335,12 +329,9 @@ CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time 
 CREATE FUNCTION leadhook.describe_found(p_lead_ids text[]) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.describe_found(p_lead_ids text[]) IS 'These leads in their order: the job, the last result, and the name and company as they are now.';
 
 CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -452,13 +443,10 @@ CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS v
 CREATE FUNCTION leadhook.failed_groups() RETURNS TABLE(error_code text, state text)
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.failed_groups() IS 'The first 100 pairs of error code and state that a job has which failed or waits for its next attempt.';
 
 CREATE FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
@@ -483,12 +471,14 @@ CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everyt
     SET enable_seqscan TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most integer) RETURNS TABLE(lead_id text, cursor jsonb)
+CREATE FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most integer) IS 'The next leads behind a cursor (null: the first) that may match a filter. A cursor names the step and the last candidate. As many as p_most, or a row without a lead: there are more.';
 
 CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
     LANGUAGE sql STABLE
@@ -556,17 +546,10 @@ CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with 
     SET enable_sort TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.flagged_leads(p_after jsonb, p_most integer) RETURNS TABLE(lead_id text, cursor jsonb)
+CREATE FUNCTION leadhook.flagged_leads(p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    SET plan_cache_mode TO 'force_custom_plan'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_most integer) IS 'The next leads whose last result has a flag, newest first; without a lead: there was a later result.';
 
 CREATE FUNCTION leadhook.forget_rests_for_other_models(p_model text) RETURNS void
     LANGUAGE sql
@@ -604,8 +587,6 @@ CREATE FUNCTION leadhook.has_slices() RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.has_slices() IS 'Whether leadhook_replay_slice has something to do.';
 
 CREATE FUNCTION leadhook.has_vault() RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -686,17 +667,10 @@ CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS 
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_most integer) RETURNS TABLE(lead_id text, cursor jsonb)
+CREATE FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    SET plan_cache_mode TO 'force_custom_plan'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_most integer) IS 'The next leads of a step: those that are leased, by error code, by user and tag, by state, finished (newest first), or not finished.';
 
 CREATE FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -715,15 +689,10 @@ CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_most integer) RETURNS TABLE(lead_id text, cursor jsonb)
+CREATE FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET plan_cache_mode TO 'force_custom_plan'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_most integer) IS 'The next leads whose name or company contains the text, from the newest pages of lead_details backward.';
 
 CREATE FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) RETURNS text[]
     LANGUAGE plpgsql
@@ -817,22 +786,16 @@ CREATE FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_us
 CREATE FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) IS 'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
-
-CREATE FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) RETURNS TABLE(place bigint)
+CREATE FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) RETURNS TABLE(place bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) IS 'The places in p_lead_ids of the first p_most leads that match a filter.';
 
 CREATE FUNCTION leadhook.merge_costs(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -886,12 +849,10 @@ CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked r
     SET enable_sort TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
+CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_limit integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) IS 'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
 
 CREATE FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1113,18 +1074,13 @@ CREATE FUNCTION leadhook.quarantine_unreadable(p_token uuid, p_source text) RETU
 CREATE FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, outcome text, missing text[])
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) IS 'Makes ready what leadhook.decide_replay says; what was paid for and not written is kept.';
 
 CREATE FUNCTION leadhook.queue_slice(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.queue_slice(p_replay_id bigint) IS 'Queues the next leads of a replay; sends a webhook with the first and with the last of them.';
 
 CREATE FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) RETURNS bigint
     LANGUAGE plpgsql
@@ -1137,8 +1093,6 @@ CREATE FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since time
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) IS 'From how many ended in the last 10 minutes, or since p_since if that is less: how many do in a minute, and when none will wait any more.';
 
 CREATE FUNCTION leadhook.read_leases(p_items jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
@@ -1222,26 +1176,14 @@ CREATE FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) RETURNS void
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS ...;
-
-COMMENT ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) IS 'The next 1001 leads of a replay behind p_after_lead.';
-
 CREATE FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS TABLE(lead_id text, state text, score integer, error_code text, reason text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) IS 'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun again by a change).';
 
 CREATE FUNCTION leadhook.replay_usage(p_replay_id bigint) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.require_actor(p_actor text) RETURNS void
@@ -1294,19 +1236,15 @@ CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timest
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) RETURNS record
+CREATE FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_limit integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) IS 'The first p_most leads that match, of the next 250 candidates, each with its cursor. next_cursor: behind these 250; null: there are no more.';
 
 CREATE FUNCTION leadhook.search_steps(p_filter jsonb) RETURNS text[]
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.search_steps(p_filter jsonb) IS 'Where the leads of a search are looked for, one after the other.';
 
 CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1349,10 +1287,7 @@ COMMENT ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, 
 CREATE FUNCTION leadhook.stop_slice(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.stop_slice(p_replay_id bigint) IS 'Takes the next leads of a replay out of the queue.';
 
 CREATE FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -1412,30 +1347,21 @@ CREATE FUNCTION leadhook.typical_durations(p_since timestamp with time zone) RET
 CREATE FUNCTION leadhook.unfinished_releases(p_waiting bigint) RETURNS TABLE(total bigint, releases jsonb)
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.unfinished_releases(p_waiting bigint) IS 'The newest releases of the backlog, up to 20, that still queue leads or of whose leads some wait, and how many they have queued together.';
 
 CREATE FUNCTION leadhook.unfinished_replays() RETURNS TABLE(replay_id bigint, waiting bigint)
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.unfinished_replays() IS 'The newest 20 replays with leads that wait, or that are being made or unmade; of each, how many wait, up to 100,000.';
-
 CREATE FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) IS 'Makes the jobs of these leads what they were before this replay, where they are not leased yet.';
 
 CREATE FUNCTION leadhook.unquote(p_json text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -1445,7 +1371,6 @@ CREATE FUNCTION leadhook.unquote(p_json text) RETURNS text
 CREATE FUNCTION leadhook.usage_of(p_lead_ids text[]) RETURNS TABLE(known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric, model_ms numeric)
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.waiting_work(p_now timestamp with time zone) RETURNS jsonb
@@ -1526,8 +1451,6 @@ CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) IS 'One slice of a replay that is being made or unmade, unless another call is at it.';
 
 CREATE FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -1650,7 +1573,7 @@ CREATE FUNCTION public.leadhook_deliveries(p_before bigint DEFAULT NULL::bigint,
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_deliveries(p_before bigint, p_limit integer) IS 'The webhooks before p_before (null: the newest), newest first, with pg_net''s answers.';
+COMMENT ON FUNCTION public.leadhook_deliveries(p_before bigint, p_limit integer) IS 'Returns the webhooks before id p_before (null: the newest), newest first, with pg_net''s answers.';
 
 CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after_lead text DEFAULT ''::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1685,7 +1608,7 @@ CREATE FUNCTION public.leadhook_failures() RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_failures() IS 'What is dead, done without its message, or waits for its next attempt, by error code and state: how many (up to 10,000); the reasons and the newest among 100 of them. A replay with this state and error_code takes exactly these.';
+COMMENT ON FUNCTION public.leadhook_failures() IS 'Returns the leads that are dead, done without their message, or waiting for their next attempt, by error code and state: how many (up to 10,000), and of 100 of them the most frequent reasons and the newest lead. A replay with this state and error_code takes exactly these.';
 
 CREATE FUNCTION public.leadhook_held_leads(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_redo boolean DEFAULT false) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1716,7 +1639,7 @@ CREATE FUNCTION public.leadhook_lead_input(p_lead_id text) RETURNS json
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_lead_input(p_lead_id text) IS 'The fields of a lead and its prompts as a claim would hand them out now, whatever its job''s state; empty where there is no job or no prompts row.';
+COMMENT ON FUNCTION public.leadhook_lead_input(p_lead_id text) IS 'Returns the fields and prompts of a lead as a claim would return them now, whatever the state of its job; empty if it has no job or no prompts row.';
 
 CREATE FUNCTION public.leadhook_overview() RETURNS jsonb
     LANGUAGE plpgsql
@@ -1756,7 +1679,7 @@ CREATE FUNCTION public.leadhook_progress() RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_progress() IS 'The replays and the release of the backlog that are not finished: how many leads wait, how many ended in a minute lately, and when the last one will.';
+COMMENT ON FUNCTION public.leadhook_progress() IS 'Returns the unfinished replays and the release of held leads: how many leads wait, how many end per minute, and when the last one will.';
 
 CREATE FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1805,7 +1728,7 @@ CREATE FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text) IS 'Scores up to 1000 named leads again, and sends a webhook. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
+COMMENT ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text) IS 'Scores up to 1,000 named leads again and sends a webhook. Outcomes: as leadhook.decide_replay; leads are returned in the order of the call, each once.';
 
 CREATE FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text DEFAULT ''::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1815,7 +1738,7 @@ CREATE FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) IS 'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last scored. last_lead: where the next slice begins; null when this was the last. average: of any lead lately, for those that never were scored.';
+COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) IS 'Returns what a replay of named leads, or of one slice of a filter, would do, and what these leads cost when they were last scored. last_lead: where the next slice begins, null after the last. average: cost of a lead lately, for leads that were never scored.';
 
 CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text DEFAULT NULL::text, p_request_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1825,7 +1748,7 @@ CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer,
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text, p_request_id uuid) IS 'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: leadhook_replay_slice goes on. p_request_id: called again with the same one, it returns the same replay.';
+COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text, p_request_id uuid) IS 'Begins a replay of up to p_limit leads (null: all) that match a filter (leadhook.matching_leads), in the order of lead_id. phase queueing: leadhook_replay_slice continues. A repeated call with the same p_request_id returns the same replay.';
 
 CREATE FUNCTION public.leadhook_replay_preview(p_filter jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1836,7 +1759,7 @@ CREATE FUNCTION public.leadhook_replay_preview(p_filter jsonb) RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_preview(p_filter jsonb) IS 'As leadhook_replay_dry_run, of as many leads that match a filter as 60 ms allow. complete false: there may be more of them.';
+COMMENT ON FUNCTION public.leadhook_replay_preview(p_filter jsonb) IS 'As leadhook_replay_dry_run, for a page: checks as many matches of a filter as 60 ms allow. complete false: there may be more.';
 
 CREATE FUNCTION public.leadhook_replay_slice() RETURNS jsonb
     LANGUAGE plpgsql
@@ -1846,7 +1769,7 @@ CREATE FUNCTION public.leadhook_replay_slice() RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_slice() IS 'Goes on with the oldest replay that is being made or unmade, 250 leads at a time, or with the oldest release of the backlog. left: there is more, again after a pause.';
+COMMENT ON FUNCTION public.leadhook_replay_slice() IS 'Continues the oldest replay that is being queued or stopped, or else the oldest release of held leads, by one slice. left: call again after a pause.';
 
 CREATE FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 100, p_most integer DEFAULT NULL::integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1856,7 +1779,7 @@ CREATE FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead t
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer, p_most integer) IS 'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay. complete false: it has more than p_most leads, of which only those that wait are counted, up to 100,000.';
+COMMENT ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer, p_most integer) IS 'Returns the progress of a replay and the next p_limit of its leads after p_after_lead. found false: there is no such replay. complete false: it has more than p_most leads, so only waiting ones are counted, up to 100,000.';
 
 CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1866,7 +1789,7 @@ CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) IS 'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
+COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) IS 'Stops a replay: leads that are not leased return to their previous state, leased ones are finished. Returns leadhook_replay_status; phase stopping: leadhook_replay_slice continues. A replay that has ended is not changed (changed false).';
 
 CREATE FUNCTION public.leadhook_replays(p_limit integer DEFAULT 20) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1876,7 +1799,7 @@ CREATE FUNCTION public.leadhook_replays(p_limit integer DEFAULT 20) RETURNS json
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replays(p_limit integer) IS 'The newest replays, up to 1,000; leadhook_replay_status says how far one is.';
+COMMENT ON FUNCTION public.leadhook_replays(p_limit integer) IS 'Returns the newest replays, up to 1,000; leadhook_replay_status reports the progress of one.';
 
 CREATE FUNCTION public.leadhook_resume(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1917,7 +1840,7 @@ CREATE FUNCTION public.leadhook_search_leads(p_filter jsonb DEFAULT '{}'::jsonb,
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) IS 'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: 10,000 leads were looked at, or the time was up, 80 ms for the page, or 60 ms for the page and its count.';
+COMMENT ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) IS 'Returns the next p_limit leads that match a filter: the fields of leadhook.match_leads, lead_id, flag (any: any flag), and q, which is part of the name or company, or the lead_id. after: p_after of the next page, null on the last. count (first page only): all matches, up to 10,000. complete false: the count or the search ran into its limit of 10,000 leads or 80 ms.';
 
 CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2982,8 +2905,8 @@ GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
@@ -3012,8 +2935,8 @@ GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xa
 REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_most integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO service_role;
@@ -3070,8 +2993,8 @@ GRANT ALL ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timesta
 REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_most integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
@@ -3082,8 +3005,8 @@ GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_most integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) TO service_role;
@@ -3121,8 +3044,8 @@ GRANT ALL ON FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) TO service_role;
@@ -3142,8 +3065,8 @@ GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO servi
 REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_limit integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_limit integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
@@ -3256,9 +3179,6 @@ GRANT ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_aft
 REVOKE ALL ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) TO service_role;
 
@@ -3286,8 +3206,8 @@ GRANT ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) TO 
 REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_limit integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_limit integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) TO service_role;
