@@ -43,8 +43,6 @@ class Tab:
 
 @dataclass
 class Browser:
-    """A browser."""
-
     chromium: Chromium
 
     @contextmanager

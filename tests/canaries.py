@@ -28,7 +28,6 @@ TOLD = {
 
 
 def secrets_of(facts: Mapping[str, Any]) -> set[str]:
-    """Those of a local stack."""
     return {str(facts[name]) for name in SECRETS if name in facts} | {str(urlsplit(facts["database_url"]).password)}
 
 

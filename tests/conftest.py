@@ -154,7 +154,6 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def databases(cluster: Cluster) -> Iterator[Databases]:
-    """The worker's maker of databases."""
     databases = Databases(cluster)
     yield databases
     databases.close()
@@ -162,26 +161,21 @@ def databases(cluster: Cluster) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session")
 def bare_template(databases: Databases) -> Database:
-    """An empty Supabase project."""
     return databases.template("bare", lambda database: fill_database(database.admin_conninfo))
 
 
 @pytest.fixture(scope="session")
 def migrated_template(databases: Databases, bare_template: Database) -> Database:
-    """With our migrations."""
     return databases.template("migrated", migrate, bare_template)
 
 
 @pytest.fixture(scope="session")
 def wired_template(databases: Databases, migrated_template: Database) -> Database:
-    """With our triggers, and a webhook URL where no one listens."""
     return databases.template("wired", wire, migrated_template)
 
 
 @pytest.fixture(scope="session")
 def old_regime_template(databases: Databases) -> Database:
-    """With our migrations, under the older default privileges."""
-
     def fill(database: Database) -> None:
         fill_database(database.admin_conninfo, old_regime=True)
         migrate(database)

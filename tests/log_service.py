@@ -47,7 +47,6 @@ class LogService:
         return status, extra
 
     def bodies(self) -> list[str]:
-        """What was taken, in order."""
         return [record.body.string_value for record in self.taken]
 
 

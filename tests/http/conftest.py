@@ -98,8 +98,6 @@ QUEUED = ReplayReply(replay_id=7, counts={"queued": 1}, leads=(ReplayedLead(lead
 
 @dataclass
 class FakeEngine:
-    """Records the webhooks that woke it."""
-
     webhooks: list[list[str]] = field(default_factory=list)
     health: Health = HEALTHY
     processed: list[list[OnDemandLead]] = field(default_factory=list)
@@ -121,15 +119,11 @@ class FakeEngine:
                 )
 
     def wake(self, hints: Iterable[str] = ()) -> None:
-        """Webhook."""
         self.webhooks.append(list(hints))
 
 
 class FakeScorer:
-    """Shows the lead as it is."""
-
     def show_question(self, lead: Lead, prompts: Prompts) -> dict[str, tuple[str, str]]:
-        """Return both texts."""
         return {"score": (f"{prompts}", f"{lead}")}
 
 
@@ -159,12 +153,10 @@ class FakeStore(SupabaseStore):
         return reply
 
     async def explain(self, lead_id: str) -> LeadSnapshot:
-        """Explain."""
         self.explained.append(lead_id)
         return answer_or_raise(self.snapshot)
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Replay."""
         self.replayed.append((list(lead_ids), actor, reason))
         self.calls.append(("replay",))
         return answer_or_raise(self.reply)
@@ -172,26 +164,22 @@ class FakeStore(SupabaseStore):
     async def replay_filtered(
         self, fields: Any, limit: int | None, actor: str, reason: str | None = None, request_id: UUID | None = None
     ) -> ReplayReply:
-        """Replay."""
         self.forms += [request_id] if request_id else []
         self.replayed.append(([], actor, reason))
         self.calls.append(("replay_filtered", fields, limit))
         return answer_or_raise(self.reply)
 
     async def dry_run(self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, after: str = "") -> DryRun:
-        """Count."""
         self.calls.append(("dry_run", lead_ids, fields, limit, after))
         return self.on_dry_run.pop(0)
 
     async def replay_status(
         self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = None
     ) -> ReplayStatus:
-        """Follow."""
         self.calls.append(("replay_status", replay_id, after, limit if most is None else most))
         return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
     async def stop_replay(self, replay_id: int, actor: str, reason: str | None = None) -> ReplayStatus:
-        """Stop."""
         self.calls.append(("stop_replay", replay_id, actor, reason))
         return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
@@ -205,7 +193,6 @@ class FakeStore(SupabaseStore):
 
 
 def answer_or_raise(answer: T | Exception | None) -> T:
-    """Return it or raise it."""
     if isinstance(answer, Exception):
         raise answer
     assert answer is not None
@@ -214,8 +201,6 @@ def answer_or_raise(answer: T | Exception | None) -> T:
 
 @dataclass
 class Service:
-    """The web application and what it stands on."""
-
     site: Starlette
     engine: FakeEngine
     store: FakeStore
@@ -250,8 +235,6 @@ def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
 
 
 def new_site(state: AppState) -> Starlette:
-    """The real one, with this state."""
-
     @asynccontextmanager
     async def lifespan(_site: Starlette) -> AsyncIterator[AppState]:
         yield state

@@ -19,21 +19,17 @@ from leadhook.web.request_log import WebhookSum
 
 
 class Engine:
-    """Runs, hangs or breaks."""
-
     def __init__(self, manner: str) -> None:
         self.manner = manner
         self.stopped = anyio.Event()
 
     async def run(self) -> None:
-        """Work."""
         if self.manner == "breaks":
             await anyio.sleep(0.2)
             raise RuntimeError("broken")
         await self.stopped.wait()
 
     async def stop(self, drain_s: float) -> None:
-        """Stop."""
         print(f'{{"event": "engine.stop", "drain_s": {drain_s}}}', flush=True)  # noqa: T201 - read by the test that started it
         if self.manner == "hangs":
             await anyio.sleep_forever()

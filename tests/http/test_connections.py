@@ -37,7 +37,6 @@ HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    """A service that keeps few connections."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), FakeStore())), MOST))
     async with anyio.create_task_group() as tasks:
@@ -47,7 +46,6 @@ async def port() -> AsyncIterator[int]:
 
 
 async def read_all(stream: SocketStream) -> bytes:
-    """What the server sends until it closes."""
     received = b""
     with anyio.fail_after(PATIENCE_S):
         try:
@@ -138,7 +136,6 @@ async def test_a_client_that_does_not_read_is_cut_off(port: int, monkeypatch: py
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No connection ends because its time is up."""
     for name in ("HEADERS_S", "BODY_S", "READ_S"):
         monkeypatch.setattr(connections, name, 10 * PATIENCE_S)
 

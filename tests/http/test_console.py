@@ -63,17 +63,14 @@ ACTIONS = [page for page in PAGES if page.method == "POST" and page.right != "op
 
 
 def address(page: Page) -> str:
-    """A path that this page answers."""
     return page.path.replace("{file}", "console.css").replace("{replay_id}", "7")
 
 
 async def sign_in(service: Service, token: str = ADMIN, **fields: str) -> httpx.Response:
-    """Sign the client in."""
     return await service.client.post("/console/sign-in", data={"token": token, **fields})
 
 
 async def form_token(service: Service) -> str:
-    """The token in the forms of this session."""
     page = await service.client.get("/console")
     found = re.search(r'name="form_token" value="([0-9a-f]+)"', page.text)
     assert found, page.text
@@ -81,7 +78,6 @@ async def form_token(service: Service) -> str:
 
 
 def cookie(answer: httpx.Response) -> Any:
-    """The session's cookie, with its attributes."""
     return SimpleCookie(answer.headers["set-cookie"])[COOKIE]
 
 
@@ -125,7 +121,6 @@ async def test_a_stranger_is_asked_to_sign_in(service: Service) -> None:
 
 
 async def test_a_reader_may_not_act(service: Service) -> None:
-    """Nor see what only admins may."""
     await sign_in(service, READER)
     fields = {"form_token": await form_token(service)}
     for page in PAGES:
@@ -151,7 +146,6 @@ async def test_a_reader_may_not_act(service: Service) -> None:
 async def test_a_form_that_is_not_ours_changes_nothing(
     service: Service, status: int, changed: Callable[[dict[str, str], dict[str, str]], None]
 ) -> None:
-    """Sent by another site, or without the session's token."""
     await sign_in(service)
     fields, headers = {"form_token": await form_token(service)}, {"content-type": "application/x-www-form-urlencoded"}
     changed(fields, headers)
@@ -232,7 +226,6 @@ async def test_a_changed_token_signs_everyone_out(service: Service) -> None:
 
 
 async def test_no_session_is_continued_from_before_the_sign_in(service: Service) -> None:
-    """Neither a value that an attacker chose nor an old one."""
     service.client.cookies.set(COOKIE, "chosen-by-someone", path="/console")
     first = cookie(await sign_in(service)).value
     second = cookie(await sign_in(service)).value
@@ -272,7 +265,6 @@ async def test_guessing_a_token_is_slowed_down(service: Service) -> None:
     ],
 )
 async def test_signing_in_leads_to_a_page_of_the_console(service: Service, asked: str, shown: str) -> None:
-    """Never to another site, whatever the link said."""
     form = await service.client.get("/console/sign-in", params={"next": asked})
     assert re.findall(r'name="next" value="([^"]*)"', form.text) == [shown]
     assert (await sign_in(service, next=asked)).headers["location"] == shown
@@ -328,7 +320,6 @@ async def test_a_link_is_for_admins_to_create(service: Service) -> None:
 
 
 async def test_signing_out_removes_the_cookie(service: Service) -> None:
-    """Readers may, too."""
     await sign_in(service, READER)
     answer = await service.client.post("/console/sign-out", data={"form_token": await form_token(service)})
     assert (answer.status_code, cookie(answer)["max-age"]) == (303, "0")

@@ -217,8 +217,6 @@ SHOWN = [
 
 
 class Page(HTMLParser):
-    """The tags of a page, with their attributes, and its text."""
-
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
@@ -226,11 +224,9 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note it."""
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        """Note it."""
         self.text += data
 
 
@@ -256,7 +252,6 @@ async def console(service: Service) -> Service:
 
 
 async def read(service: Service, path: str, status: int = 200) -> Page:
-    """The page at this path."""
     answer = await service.client.get(path, params=QUERIES.get(path))
     assert answer.status_code == status, answer.text
     return Page(answer.text)
@@ -281,7 +276,6 @@ async def test_hostile_text_stays_text(console: Service, path: str) -> None:
 
 
 async def test_a_reader_is_offered_no_action(console: Service) -> None:
-    """Only to sign out."""
     await sign_in(console, READER)
     for path in SHOWN:
         if path != "/console/lead/sent":
@@ -339,7 +333,6 @@ async def test_a_button_calls_the_function_of_the_command(
 async def test_a_replay_is_counted_first_and_then_started(
     console: Service, query: dict[str, str], call: tuple[Any, ...] | None
 ) -> None:
-    """With the same leads, and its page is shown."""
     preview = await console.client.get("/console/replay", params=query)
     assert "3 leads would be scored again" in preview.text
     action = next(
@@ -383,7 +376,6 @@ async def test_a_replay_is_counted_first_and_then_started(
     ],
 )
 async def test_a_query_that_makes_no_sense_is_explained(console: Service, path: str, query: dict[str, str]) -> None:
-    """As a page, with 422."""
     answer = await console.client.get(path, params=query)
     assert answer.status_code == 422
     assert "Value error" not in answer.text
@@ -477,7 +469,6 @@ async def test_a_lead_has_a_name(console: Service) -> None:
 
 
 async def test_an_unavailable_database_is_reported(console: Service) -> None:
-    """With the reason, and as something that may pass."""
     console.store.rpc["leadhook_failures"] = StoreError("unavailable", "refused", "the connection was refused")
     answer = await console.client.get("/console/failures")
     assert answer.status_code == 503
@@ -495,7 +486,6 @@ async def test_an_address_that_was_cut_off_is_explained(console: Service) -> Non
 
 
 async def test_an_unknown_lead_is_explained(console: Service) -> None:
-    """404, in the words of `leadhook explain`."""
     nothing = dict.fromkeys(("known", "has_details", "scrapped", "has_prompts", "unsent", "eligible"), False)
     console.store.snapshot = LeadSnapshot.model_validate({"lead_id": "x", "now": NOW, "eligibility": nothing})
     answer = await console.client.get("/console/lead", params={"id": "x"})
@@ -514,7 +504,6 @@ async def test_an_open_page_asks_five_times_a_minute(console: Service) -> None:
 
 
 async def test_the_overview_is_good_when_nothing_is_wrong(service: Service) -> None:
-    """One sentence."""
     await sign_in(service)
     service.store.on_status = GOOD_STATUS.model_copy(
         update={"workers": Status.model_validate({"workers": [{"worker": "w", "claimed_ms": 1}]}).workers}

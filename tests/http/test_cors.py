@@ -18,7 +18,6 @@ ASKS = {"access-control-request-method": "POST", "access-control-request-headers
 
 @asynccontextmanager
 async def browsing(*origins: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A service that these origins may ask."""
     state = new_state(FakeEngine(), FakeStore())
 
     @asynccontextmanager
@@ -35,7 +34,6 @@ async def browsing(*origins: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_page_of_an_allowed_origin_may_send_its_token() -> None:
-    """The browser asks first, and may then read answers, refusals too."""
     async with browsing("https://other.example", ALLOWED) as client:
         asked = await client.options("/process-lead", headers={"origin": ALLOWED, **ASKS})
         done = await client.post(
@@ -56,7 +54,6 @@ async def test_a_page_of_an_allowed_origin_may_send_its_token() -> None:
 
 @pytest.mark.parametrize("origin", ["https://app.example.com.evil.example", "http://app.example.com", "null"])
 async def test_other_pages_may_not(origin: str) -> None:
-    """Their browsers receive a problem that names the setting."""
     async with browsing(ALLOWED) as client:
         asked = await client.options("/process-lead", headers={"origin": origin, **ASKS})
 
@@ -66,7 +63,6 @@ async def test_other_pages_may_not(origin: str) -> None:
 
 
 async def test_without_the_setting_no_page_may() -> None:
-    """The default; the predecessor let in all."""
     async with browsing() as client:
         asked = await client.options("/process-lead", headers={"origin": ALLOWED, **ASKS})
         done = await client.get("/health", headers={"origin": ALLOWED})

@@ -41,7 +41,6 @@ def test_swagger_ui_is_the_release_that_npm_has() -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/"])
 async def test_the_page_is_there_with_and_without_a_slash(service: Service, path: str) -> None:
-    """And each file that it names is, too."""
     answer = await service.client.get(path)
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -80,20 +79,17 @@ async def test_a_browser_that_has_a_file_is_not_sent_it_again(service: Service) 
     "path", ["/docs/nothing", "/docs/../openapi.py", "/docs/%2e%2e/openapi.py", "/docs/%00", "/docs/" + "x" * 5000]
 )
 async def test_nothing_else_is_served(service: Service, path: str) -> None:
-    """No path leads out of the directory."""
     answer = await service.client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 async def test_the_page_cannot_be_written_to(service: Service) -> None:
-    """Neither it nor its files."""
     assert (await service.client.post("/docs")).status_code == 405
     assert (await service.client.post("/docs/initializer.js")).status_code == 405
 
 
 @pytest.fixture
 def store() -> FakeStore:
-    """It counts three leads for a dry run."""
     return FakeStore(on_dry_run=[DryRun(counts={"queued": 3}, sample=("lead-17",))])
 
 
@@ -116,7 +112,6 @@ def address(store: FakeStore) -> Iterator[str]:
 
 @pytest.fixture
 def tab() -> Iterator[Tab]:
-    """A page of Chromium."""
     with chromium() as browser, browser.tab() as tab:
         yield tab
 

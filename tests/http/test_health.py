@@ -20,7 +20,6 @@ AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
 
 
 async def test_the_service_tells_its_name_and_version(service: Service) -> None:
-    """`GET /`."""
     answer = await service.client.get("/")
 
     assert answer.json() == {"service": "leadhook", "status": "online", "version": __version__}
@@ -37,7 +36,6 @@ async def test_health_depends_on_nothing(service: Service) -> None:
 
 
 async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
-    """200, and no reasons."""
     answer = await service.client.get("/ready", headers=AS_ADMIN)
 
     assert (answer.status_code, answer.json()) == (
@@ -76,7 +74,6 @@ async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
     ids=["no key", "all keys rest", "store error"],
 )
 async def test_what_the_database_lacks_is_a_reason(service: Service, status: Status | Exception, words: str) -> None:
-    """503, in words."""
     service.store.on_status = status
     answer = await service.client.get("/ready", headers=AS_ADMIN)
 
@@ -99,7 +96,6 @@ async def test_what_the_database_lacks_is_a_reason(service: Service, status: Sta
     ids=["trigger", "webhook", "held", "many held"],
 )
 async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: Status, words: str) -> None:
-    """Ready all the same."""
     service.store.on_status = status
     answer = await service.client.get("/ready", headers=AS_ADMIN)
 
@@ -108,7 +104,6 @@ async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: 
 
 
 async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
-    """With the time since when."""
     fault = {"fault": "the model is unknown: check GEMINI_MODEL", "since": datetime(2026, 11, 23, 7, 0, tzinfo=UTC)}
     service.engine.health = dataclasses.replace(service.engine.health, **fault)  # type: ignore[arg-type]  # the names of its fields
     answer = await service.client.get("/ready", headers=AS_ADMIN)
@@ -121,7 +116,6 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
     ("changed", "words"), [({"running": False}, "starting"), ({"draining": True}, "shutting down")]
 )
 async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
-    """Before its start and after its end."""
     service.engine.health = dataclasses.replace(service.engine.health, **changed)  # type: ignore[arg-type]  # the names of its fields
     answer = await service.client.get("/ready", headers=AS_ADMIN)
 
@@ -149,7 +143,6 @@ async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
 
 
 async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Service) -> None:
-    """It is also among the warnings of the start."""
     service.state["readiness"] = Readiness(
         status=service.store.status,
         engine=lambda: service.engine.health,
@@ -162,7 +155,6 @@ async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Servic
 
 
 async def test_the_database_is_asked_once_in_five_seconds(service: Service) -> None:
-    """However many ask us, at the same time or one after the other."""
     now = 100.0
     service.state["readiness"] = Readiness(
         status=service.store.status, engine=lambda: service.engine.health, clock=lambda: now
@@ -182,7 +174,6 @@ async def test_the_database_is_asked_once_in_five_seconds(service: Service) -> N
 
 
 async def test_a_database_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No one waits for it."""
     monkeypatch.setattr(health, "PATIENCE_S", 0.01)
     store = FakeStore(on_status=None)
 

@@ -35,12 +35,10 @@ UNKNOWN = LeadSnapshot(lead_id="a", now=NOW, eligibility=Eligibility.model_valid
 
 
 async def ask(service: Service, path: str = "/leads/a", **headers: str) -> httpx.Response:
-    """As an admin."""
     return await service.client.get(path, headers={"authorization": f"Bearer {ADMIN}", **headers})
 
 
 async def test_an_explanation_is_a_sentence_and_its_facts(service: Service) -> None:
-    """State, kind, sentence, next step, and each part of eligibility."""
     service.store.snapshot = READY
     answer = await ask(service)
     found = answer.json()
@@ -54,7 +52,6 @@ async def test_an_explanation_is_a_sentence_and_its_facts(service: Service) -> N
 
 
 async def test_an_explanation_has_the_answer_with_its_reasons(service: Service) -> None:
-    """Subject, message, reasoning, criteria met and missed, and the flags in words."""
     result = {
         "run": 1, "score": 82, "should_contact": True, "response": "Why", "subject": "Hi", "message": "Dear Ann",
         "matched": ["fintech"], "missed": ["founder"], "flags": ["asks_for_score"], "written": True, "created_at": NOW,
@@ -75,7 +72,6 @@ async def test_what_keeps_this_service_from_claiming_is_told(service: Service) -
 
 
 async def test_an_unknown_lead_is_404_with_the_sentence(service: Service) -> None:
-    """As a problem."""
     service.store.snapshot = UNKNOWN
     answer = await ask(service)
 
@@ -117,7 +113,6 @@ async def test_what_no_lead_can_be_called_is_404(service: Service, path: str) ->
 
 
 async def test_strangers_learn_nothing(service: Service) -> None:
-    """Not even whether there is such a lead."""
     answer = await service.client.get("/leads/a", headers={"authorization": "Bearer wrong"})
 
     assert answer.status_code == 401

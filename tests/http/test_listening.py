@@ -17,7 +17,6 @@ IPV4, IPV6 = "127.0.0.1", "::1"
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has an IPv6 its own address."""
     try:
         with socket.create_server((IPV6, 0), family=socket.AF_INET6):
             return True
@@ -26,7 +25,6 @@ def has_ipv6() -> bool:
 
 
 def of_ipv6(host: str) -> object:
-    """A case that needs IPv6."""
     return pytest.param(host, marks=pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 (::1)"))
 
 
@@ -57,11 +55,9 @@ async def test_all_addresses_of_ipv6_are_those_of_ipv4_too(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", IPV4, "localhost"])  # noqa: S104 - what is tested
 async def test_an_address_of_ipv4_is_reached_by_ipv4_alone(host: str) -> None:
-    """Nothing more is opened than HOST says."""
     assert await reached(host) == {IPV4}
 
 
 @pytest.mark.parametrize("host", [of_ipv6(IPV6)])
 async def test_one_address_of_ipv6_is_reached_by_ipv6_alone(host: str) -> None:
-    """Nothing more is opened than HOST says."""
     assert await reached(host) == {IPV6}

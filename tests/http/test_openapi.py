@@ -60,7 +60,6 @@ async def take_order(_request: Request[Any]) -> Response:
 
 
 def test_the_document_says_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parameters, body, answers, problems, words."""
     monkeypatch.setitem(EXAMPLES, "take_order", {"parameters": {"order_id": 7, "place": "a"}})
     endpoint = Endpoint(
         "POST",
@@ -191,7 +190,6 @@ async def test_the_declared_limit_is_the_one_that_is_kept(service: Service, endp
     ],
 )
 async def test_an_undeclared_answer_would_fail_every_test(status: int, body: bytes, media_type: str) -> None:
-    """Another status, another shape, another media type."""
     request = httpx.Request("GET", "http://service/health")
     answer = httpx.Response(status, content=body, headers={"content-type": media_type}, request=request)
     with pytest.raises((AssertionError, ValueError)):
@@ -199,7 +197,6 @@ async def test_an_undeclared_answer_would_fail_every_test(status: int, body: byt
 
 
 async def test_the_document_is_served(service: Service) -> None:
-    """OpenAPI 3.1, and each reference leads somewhere."""
     answer = await service.client.get("/openapi.json")
     document = answer.json()
 
@@ -213,7 +210,6 @@ async def test_the_document_is_served(service: Service) -> None:
 
 
 def test_the_document_is_valid() -> None:
-    """By OpenAPI's own schema of version 3.1."""
     OPENAPI_31_VALIDATOR.validate(describe(ENDPOINTS))
 
 
@@ -249,7 +245,6 @@ def test_each_operation_has_examples() -> None:
 
 
 def test_each_example_answer_is_what_the_service_would_send() -> None:
-    """Field for field, as the declared type writes it."""
     for one in ENDPOINTS:
         for status, answer in one.answers.items():
             example = EXAMPLES[one.name]["answers"][f"{status}"]
@@ -266,7 +261,6 @@ def test_each_example_request_is_of_the_declared_shape() -> None:
 
 
 def test_each_problem_has_an_example() -> None:
-    """With its own status."""
     for items in describe(ENDPOINTS)["paths"].values():
         for item in items.values():
             for status, answer in item["responses"].items():
@@ -307,6 +301,5 @@ async def test_each_curl_line_does_what_it_says(service: Service, endpoint: Endp
 
 
 def test_the_document_is_plain_json() -> None:
-    """Nothing of Python in it."""
     document = describe(ENDPOINTS)
     assert json.loads(json.dumps(document)) == document

@@ -50,12 +50,10 @@ EMPTY = dict.fromkeys(("lead_id", "tag", "name", "linkedin_url", "location"))
 
 
 async def ask(service: Service, path: str, body: Any) -> httpx.Response:
-    """Ask as an admin."""
     return await service.client.post(f"/{path}", json=body, headers={"authorization": f"Bearer {ADMIN}"})
 
 
 async def test_the_predecessors_request_for_one_lead_gets_its_answer(service: Service) -> None:
-    """Field for field, and in its order."""
     answer = await ask(service, "process-lead", TERMS | {"lead": LEAD})
 
     assert answer.status_code == 200
@@ -71,7 +69,6 @@ async def test_the_predecessors_request_for_one_lead_gets_its_answer(service: Se
 
 
 async def test_the_predecessors_request_for_many_leads_gets_its_answer(service: Service) -> None:
-    """`results` for `result`."""
     answer = await ask(service, "process-leads", TERMS | {"leads": [LEAD, LEAD | {"lead_id": "b"}, {}]})
 
     assert list(answer.json()) == ["results", "errors", "duration_sec"]
@@ -88,14 +85,12 @@ async def test_experience_and_skills_are_any_json(service: Service, value: Any) 
 
 
 async def test_every_field_of_a_lead_may_be_missing_or_null_and_unknown_ones_are_ignored(service: Service) -> None:
-    """As the predecessor took it."""
     for lead in ({}, dict.fromkeys(LEAD), {"favourite_colour": "red"}):
         answer = await ask(service, "process-lead", TERMS | {"lead": lead, "temperature": 0.1})
         assert (answer.status_code, answer.json()["result"]) == (200, RESULT | EMPTY)
 
 
 async def test_a_trouble_of_one_lead_stands_in_errors_and_the_others_are_answered(service: Service) -> None:
-    """With its place, its id, a code and a sentence."""
     service.engine.troubles["Bad"] = ("answer_blocked", "Google blocked the answer.")
     answer = await ask(service, "process-leads", TERMS | {"leads": [{"name": "Bad", "lead_id": "x"}, LEAD]})
     alone = await ask(service, "process-lead", TERMS | {"lead": {"name": "Bad"}})
@@ -155,7 +150,6 @@ async def test_what_can_not_be_processed_is_refused(
 
 @pytest.mark.parametrize("path", ["process-lead", "process-leads"])
 async def test_a_body_that_is_too_large_or_no_json_is_refused(service: Service, path: str) -> None:
-    """413, 415, 400."""
     headers = {"authorization": f"Bearer {ADMIN}"}
     large = await service.client.post(f"/{path}", content=b" " * (8 * 1024 * 1024 + 1), headers=headers)
     form = await service.client.post(f"/{path}", data={"api_key": KEY}, headers=headers)
@@ -175,7 +169,6 @@ async def test_who_sends_no_token_is_told_how(service: Service) -> None:
 
 
 async def test_too_many_leads_at_once_are_sent_away_for_a_while(service: Service) -> None:
-    """503 with Retry-After."""
     service.engine.full = True
     answer = await ask(service, "process-lead", TERMS | {"lead": LEAD})
 
@@ -183,7 +176,6 @@ async def test_too_many_leads_at_once_are_sent_away_for_a_while(service: Service
 
 
 async def test_the_log_has_the_keys_fingerprint_and_nothing_of_the_lead(service: Service) -> None:
-    """Nor the key."""
     with capture_logs() as logs:
         await ask(service, "process-lead", TERMS | {"lead": LEAD})
         await ask(service, "process-lead", TERMS | {"lead": {"name": {"first": KEY}}})

@@ -20,8 +20,6 @@ LENGTH = b"content-length: %d\r\n" % len(BODY)
 
 @dataclass
 class Wire:
-    """A served application, reached byte by byte."""
-
     port: int
     engine: FakeEngine
 
@@ -47,7 +45,6 @@ def _complete(received: bytes) -> bool:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    """Served by uvicorn, set as in production."""
     engine = FakeEngine()
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(new_site(new_state(engine, FakeStore()))))
@@ -58,12 +55,10 @@ async def wire() -> AsyncIterator[Wire]:
 
 
 def post(headers: bytes = b"", body: bytes = BODY, line: bytes = b"POST /webhooks/leads HTTP/1.1") -> bytes:
-    """A request, byte by byte."""
     return line + b"\r\nhost: x\r\n" + headers + b"\r\n" + body
 
 
 def lines(headers: dict[str, str]) -> bytes:
-    """Headers as they stand on the wire."""
     return b"".join(f"{name}: {value}\r\n".encode() for name, value in headers.items())
 
 
@@ -99,7 +94,6 @@ HOSTILE = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 async def test_a_hostile_request_is_refused_with_4xx(wire: Wire, what: str) -> None:
-    """And the next one is served."""
     answer = await wire.send(HOSTILE[what])
 
     assert answer.startswith(b"HTTP/1.1 4"), answer
@@ -109,7 +103,6 @@ async def test_a_hostile_request_is_refused_with_4xx(wire: Wire, what: str) -> N
 
 
 async def test_a_webhook_arrives_whole_or_in_chunks(wire: Wire) -> None:
-    """As pg_net sends it, and as others do."""
     chunked = b"transfer-encoding: chunked\r\n" + GOOD
     pieces = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     whole = await wire.send(post(LENGTH + GOOD))
@@ -136,7 +129,6 @@ async def test_a_body_that_never_ends_is_cut_off_at_the_limit(wire: Wire) -> Non
 
 
 async def test_a_client_that_hangs_up_disturbs_nobody(wire: Wire) -> None:
-    """Half a body, and gone."""
     async with await anyio.connect_tcp("127.0.0.1", wire.port) as stream:
         await stream.send(post(LENGTH + GOOD, BODY[:10]))
 

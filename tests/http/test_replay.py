@@ -17,12 +17,10 @@ from .conftest import ADMIN, OTHER_ADMIN, Service
 
 
 async def ask(service: Service, body: Any, **headers: str) -> httpx.Response:
-    """Replay as an admin."""
     return await service.client.post("/replay", json=body, headers={"authorization": f"Bearer {ADMIN}", **headers})
 
 
 async def test_a_replay_answers_what_the_database_made_of_it(service: Service) -> None:
-    """202 with the id, the counts, and each lead's outcome."""
     service.store.reply = ReplayReply(
         replay_id=7,
         counts={"queued": 1, "not_eligible": 1},
@@ -74,7 +72,6 @@ STRANGERS = {
 
 @pytest.mark.parametrize("who", STRANGERS)
 async def test_nobody_else_may(service: Service, who: str) -> None:
-    """401, and what to send, whatever was wrong."""
     answer = await service.client.post(
         "/replay", json={"lead_ids": ["a"]}, headers=[(b"authorization", STRANGERS[who].encode("latin-1"))]
     )
@@ -94,7 +91,6 @@ async def test_a_repeated_authorization_is_refused(service: Service) -> None:
 
 
 async def test_admin_requests_are_closed_while_no_token_is_set(service: Service) -> None:
-    """403, and which setting opens them."""
     service.state["admins"] = Admins([])
     answer = await ask(service, {"lead_ids": ["a"]})
 
@@ -138,7 +134,6 @@ async def test_admin_requests_are_closed_while_no_token_is_set(service: Service)
 async def test_a_body_of_another_shape_is_refused_with_pointers(
     service: Service, body: Any, pointers: list[str]
 ) -> None:
-    """422: each fault with its place, and no value repeated."""
     answer = await ask(service, body)
 
     assert answer.status_code == 422
@@ -148,14 +143,12 @@ async def test_a_body_of_another_shape_is_refused_with_pointers(
 
 
 async def test_the_list_of_faults_is_bounded(service: Service) -> None:
-    """Of a thousand wrong ids, twenty are named."""
     answer = await ask(service, {"lead_ids": [7] * 1000})
 
     assert len(answer.json()["errors"]) == 20
 
 
 async def test_a_body_that_is_no_json_is_refused(service: Service) -> None:
-    """400; and 415 when it says so itself."""
     headers = {"authorization": f"Bearer {ADMIN}"}
     broken = await service.client.post("/replay", content=b"lead_ids=a", headers=headers)
     form = await service.client.post("/replay", data={"lead_ids": "a"}, headers=headers)
@@ -177,7 +170,6 @@ async def test_a_body_is_read_up_to_256_kb(service: Service) -> None:
 
 
 async def test_ids_travel_as_they_are(service: Service) -> None:
-    """Quotes, slashes, blanks and emoji are part of an id."""
     ids = ['a"b', "c/d'e", " f ", "😀"]
     await ask(service, {"lead_ids": ids})
 

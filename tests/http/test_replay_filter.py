@@ -19,7 +19,6 @@ USER = "00000000-0000-4000-8000-000000000001"
 
 
 async def ask(service: Service, body: Any) -> httpx.Response:
-    """Replay as an admin."""
     return await service.client.post("/replay", json=body, headers=HEADERS)
 
 
@@ -60,7 +59,6 @@ async def test_times_reach_the_database_in_utc(service: Service, given: str, sen
 
 
 async def test_a_filter_that_matches_nothing_answers_0(service: Service) -> None:
-    """It is no error."""
     service.store.reply = ReplayReply(replay_id=9)
     service.store.on_dry_run = [DryRun()]
     assert (await ask(service, {"filter": {"tag": "x"}})).json()["counts"] == {}
@@ -102,7 +100,6 @@ async def test_a_dry_run_sums_its_slices_and_changes_nothing(service: Service) -
 
 
 async def test_a_dry_run_without_any_history_has_no_forecast(service: Service) -> None:
-    """Rather than a guess."""
     service.store.on_dry_run = [DryRun(counts={"queued": 3})]
     answer = await ask(service, {"lead_ids": ["a", "b", "c", "c"], "dry_run": True})
 
@@ -126,7 +123,6 @@ HALF_DONE = ReplayStatus(
 
 
 async def test_a_replay_is_followed(service: Service) -> None:
-    """Its state in a word, sums, and a page of leads of which nothing unknown is sent."""
     service.store.on_replay_status = HALF_DONE
     answer = await service.client.get("/replays/7?after=0&limit=2", headers=HEADERS)
 
@@ -152,7 +148,6 @@ async def test_a_replay_is_followed(service: Service) -> None:
     ],
 )
 async def test_the_state_is_a_word(service: Service, phase: str, progress: dict[str, int], state: str) -> None:
-    """Finished once nothing waits."""
     service.store.on_replay_status = ReplayStatus(
         found=True, replay_id=7, phase=phase, progress=ReplayProgress(**progress)
     )
@@ -160,7 +155,6 @@ async def test_the_state_is_a_word(service: Service, phase: str, progress: dict[
 
 
 async def test_a_replay_is_stopped_again_and_again(service: Service) -> None:
-    """The same answer each time."""
     service.store.on_replay_status = ReplayStatus(
         found=True, replay_id=7, phase="stopped", progress=ReplayProgress(stopped=2)
     )
@@ -172,7 +166,6 @@ async def test_a_replay_is_stopped_again_and_again(service: Service) -> None:
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize("replay_id", ["7", "x", "-1", str(2**63), "9" * 5000, "7a"])
 async def test_an_unknown_replay_is_404(service: Service, method: str, replay_id: str) -> None:
-    """Whatever stands in its place."""
     answer = await service.client.request(method, f"/replays/{replay_id}", headers=HEADERS)
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -180,14 +173,12 @@ async def test_an_unknown_replay_is_404(service: Service, method: str, replay_id
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 async def test_strangers_learn_nothing(service: Service, method: str) -> None:
-    """Not even whether it exists."""
     assert (await service.client.request(method, "/replays/7")).status_code == 401
     assert service.store.calls == []
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "page=2", f"after={'x' * 1001}"])
 async def test_a_query_of_another_shape_is_refused(service: Service, query: str) -> None:
-    """422, and which part of it."""
     answer = await service.client.get(f"/replays/7?{query}", headers=HEADERS)
 
     assert answer.status_code == 422
@@ -196,7 +187,6 @@ async def test_a_query_of_another_shape_is_refused(service: Service, query: str)
 
 
 async def test_another_method_is_told_the_right_ones(service: Service) -> None:
-    """405 with Allow."""
     answer = await service.client.post("/replays/7", headers=HEADERS)
 
     assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"DELETE", "GET", "HEAD"})

@@ -41,7 +41,6 @@ async def test_every_error_is_a_problem(service: Service, method: str, path: str
 
 
 async def test_head_is_answered_where_get_is(service: Service) -> None:
-    """Some platforms look this way."""
     assert (await service.client.head("/health")).status_code == 200
 
 
@@ -91,8 +90,6 @@ async def test_each_answer_carries_its_id_and_is_not_kept_by_caches(service: Ser
 
 
 async def test_a_client_that_leaves_is_no_failure_of_ours(service: Service) -> None:
-    """Its line says 499, as no one waited for the answer."""
-
     async def leaves() -> dict[str, str]:
         return {"type": "http.disconnect"}
 
@@ -108,7 +105,6 @@ async def test_a_client_that_leaves_is_no_failure_of_ours(service: Service) -> N
 
 
 async def test_the_log_names_the_admin_but_not_the_token(service: Service) -> None:
-    """For the audit."""
     with capture_logs() as logs:
         await service.client.post("/replay", json={"lead_ids": ["a"]}, headers={"authorization": f"Bearer {ADMIN}"})
 

@@ -37,8 +37,6 @@ ENV = {
 
 
 class Process:
-    """A service in its own process, and its log."""
-
     def __init__(self, command: list[str], env: dict[str, str], directory: Path) -> None:
         self._out, self._err = directory / "out", directory / "err"
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")}
@@ -47,12 +45,10 @@ class Process:
 
     @property
     def out(self) -> str:
-        """All of stdout so far."""
         return self._out.read_text()
 
     @property
     def err(self) -> str:
-        """All of stderr so far."""
         return self._err.read_text()
 
     def lines(self, event: str) -> list[dict[str, Any]]:
@@ -61,7 +57,6 @@ class Process:
         return [line for line in map(json.loads, complete) if line["event"].startswith(event)]
 
     def wait_for(self, event: str) -> dict[str, Any]:
-        """The first log line of an event."""
         deadline = time.monotonic() + PATIENCE_S
         while not (found := self.lines(event)):
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
@@ -70,7 +65,6 @@ class Process:
         return found[0]
 
     def address(self) -> str:
-        """Where it listens."""
         for event in ("service.listening", "Uvicorn running on"):
             if found := self.lines(event):
                 port = found[0].get("port") or re.findall(r":(\d+)", found[0]["event"])[0]
@@ -78,7 +72,6 @@ class Process:
         raise AssertionError(self.out)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send a signal."""
         self.process.send_signal(number)
 
     def end(self, within_s: float = PATIENCE_S) -> int:
@@ -113,7 +106,6 @@ def endless_import(tmp_path: Path) -> dict[str, str]:
 
 
 def get(url: str | urllib.request.Request, timeout_s: float = PATIENCE_S) -> tuple[int, Any]:
-    """Status and JSON."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - our own address
             return answer.status, json.load(answer)
@@ -124,7 +116,6 @@ def get(url: str | urllib.request.Request, timeout_s: float = PATIENCE_S) -> tup
 
 @pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])
 def test_the_service_starts_without_a_database_says_so_and_ends(start: Start, command: list[str]) -> None:
-    """Alive, not ready, in words; SIGTERM ends it with 143; its log is JSON and holds no secret."""
     service = start(command, **ENV)
     service.wait_for("Application startup complete")
     service.wait_for("claim.failed")
@@ -168,7 +159,6 @@ def test_the_service_does_not_keep_the_owners_connection_string(
 
 @pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])
 def test_wrong_settings_are_all_told_and_the_exit_code_is_2(start: Start, command: list[str]) -> None:
-    """Before anything is started, and without repeating a value."""
     service = start(command, PORT="visibly-fake", ADMIN_TOKENS="visibly-fake")
 
     assert service.end() == 2
@@ -234,7 +224,6 @@ def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
 
 
 def test_the_port_answers_while_the_clients_are_imported(start: Start, endless_import: dict[str, str]) -> None:
-    """Alive, not ready; a webhook is accepted, a request for the database waits, and SIGTERM ends it at once."""
     service = start(SERVE, **ENV, **endless_import, WEBHOOK_STATIC_HEADER="x-webhook: visibly-fake-secret")
     service.wait_for("Application startup complete")
     url = service.address()
@@ -259,7 +248,6 @@ def test_the_port_answers_while_the_clients_are_imported(start: Start, endless_i
 
 @pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])
 def test_settings_of_the_network_that_cannot_work_end_the_start(start: Start, command: list[str]) -> None:
-    """Exit code 2, by name and without the value."""
     wrong = {
         "ALL_PROXY": "socks5://user:hunter2@127.0.0.1:1080",
         "https_proxy": "ftp://hunter2",
@@ -288,7 +276,6 @@ def test_the_service_starts_with_every_form_of_no_proxy_and_an_unusable_key_log(
 
 
 def fake(start: Start, manner: str, drain_s: float) -> Process:
-    """A service with an engine of that manner, listening."""
     service = start([sys.executable, FAKE, manner, str(drain_s)])
     service.wait_for("Application startup complete")
     return service
@@ -309,7 +296,6 @@ def test_the_drain_begins_with_the_signal_not_with_the_last_answer(start: Start)
 
 
 def test_an_engine_that_does_not_stop_is_let_go(start: Start) -> None:
-    """DRAIN_SEC and a little, then it ends."""
     service = fake(start, "hangs", 0.2)
     service.signal()
 
@@ -318,7 +304,7 @@ def test_an_engine_that_does_not_stop_is_let_go(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals) -> None:
-    """A second signal ends the shutdown at once; an echo of the first does not count."""
+    """An echo of the first signal does not count."""
     service = fake(start, "hangs", 10 * PATIENCE_S)
     service.signal()
     service.wait_for("engine.stop")
@@ -331,7 +317,6 @@ def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals) -> N
 
 
 def test_ctrl_c_drains_too(start: Start) -> None:
-    """SIGINT is as good as SIGTERM."""
     service = fake(start, "obeys", 20)
     service.signal(signal.SIGINT)
     service.wait_for("service.stopped")

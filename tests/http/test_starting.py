@@ -8,7 +8,6 @@ from .conftest import FakeEngine, FakeScorer, FakeStore
 
 
 def parts(engine: FakeEngine) -> Parts:
-    """The engine and fakes of what it stands on."""
     return Parts(engine=engine, store=FakeStore(), scorer=FakeScorer())
 
 
@@ -33,7 +32,6 @@ async def test_a_start_without_webhooks_wakes_no_one() -> None:
 
 
 async def test_a_request_waits_for_the_engine_and_the_store() -> None:
-    """The start takes seconds."""
     backend, given = Backend(), parts(FakeEngine())
     found: list[object] = []
 

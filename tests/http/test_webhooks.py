@@ -29,7 +29,6 @@ BY_HEADER = {"x-webhook": STATIC, "content-type": "application/json"}
 
 
 def dashboard(**changed: Any) -> dict[str, Any]:
-    """The body of a plain dashboard webhook."""
     record = {"lead_id": "a", "sent_to_llm": False, "bio": "…"}
     return {
         "type": "INSERT",
@@ -50,7 +49,6 @@ async def test_a_signed_webhook_wakes_the_dispatcher_without_hints(service: Serv
 
 
 async def test_either_secret_of_a_rotation_is_accepted(service: Service) -> None:
-    """WEBHOOK_SECRETS holds several."""
     body = json.dumps(OURS).encode()
     answer = await service.webhook(body, signed(body, secret=OLD_SECRET))
 
@@ -79,7 +77,6 @@ async def test_every_webhook_of_our_own_triggers_wakes_the_dispatcher(
 
 
 async def test_a_dashboard_webhook_hints_at_its_lead(service: Service) -> None:
-    """Nothing else has noted that row."""
     answer = await service.webhook(dashboard(), BY_HEADER)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})
@@ -144,7 +141,6 @@ async def test_a_late_or_early_webhook_is_a_hint_for_a_day(service: Service, age
 
 @pytest.mark.parametrize("age_s", [24 * 3600 + 5, -24 * 3600 - 5])
 async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
-    """No clock is that far off; the log reports by how much."""
     body = json.dumps(OURS).encode()
     with capture_logs() as logs:
         answer = await service.webhook(body, signed(body, age_s=age_s))
@@ -206,7 +202,6 @@ async def test_a_stranger_learns_nothing_and_the_log_all(service: Service, reaso
 
 
 async def test_a_bad_signature_is_not_saved_by_the_static_header(service: Service) -> None:
-    """What is signed must be signed well."""
     body = json.dumps(OURS).encode()
     answer = await service.webhook(body + b" ", {**signed(body), "x-webhook": STATIC})
 
@@ -254,7 +249,6 @@ async def test_a_body_that_is_not_utf_8_is_refused(service: Service) -> None:
 
 
 async def test_a_body_that_says_it_is_not_json_is_refused(service: Service) -> None:
-    """And one that says nothing is read."""
     body = json.dumps(OURS).encode()
     form = await service.webhook(body, {**signed(body), "content-type": "text/plain"})
     silent = await service.webhook(
@@ -293,7 +287,6 @@ async def test_a_body_of_more_than_64_kb_is_refused_where_the_header_proves_noth
 
 
 async def test_a_signed_body_of_64_kb_is_read(service: Service) -> None:
-    """The limit itself is allowed."""
     body = json.dumps(OURS).encode()
     body += b" " * (64 * 1024 - len(body))
 
@@ -359,7 +352,6 @@ async def test_a_large_body_of_another_shape_costs_little_memory(service: Servic
 
 
 async def test_only_post_is_allowed(service: Service) -> None:
-    """405 names what is."""
     answer = await service.client.get("/webhooks/leads")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -14,19 +14,16 @@ from .conftest import ADMIN, Service
 
 
 async def wrong(admins: Admins, address: str) -> int:
-    """The status that a wrong token gets."""
     with pytest.raises(Problem) as refusal:
         await admins.authenticate([(b"authorization", b"Bearer wrong")], address)
     return refusal.value.status_code
 
 
 async def refusals(admins: Admins, address: str, count: int) -> int:
-    """How many of so many wrong tokens were too many."""
     return [await wrong(admins, address) for _ in range(count)].count(429)
 
 
 async def test_the_sixth_wrong_token_is_answered_slowly_and_a_right_one_at_once(service: Service) -> None:
-    """429 with Retry-After, until the token is right; webhooks from that address are accepted."""
     admins = service.state["admins"] = Admins([SecretStr(ADMIN)], hold_s=0.2)
     wrong = {"authorization": "Bearer wrong"}
     statuses = [(await service.client.post("/replay", json={}, headers=wrong)).status_code for _ in range(5)]
@@ -46,7 +43,6 @@ async def test_the_sixth_wrong_token_is_answered_slowly_and_a_right_one_at_once(
 
 
 async def test_one_address_does_not_slow_down_another() -> None:
-    """But all together are slowed down."""
     admins = Admins([SecretStr(ADMIN)], hold_s=0)
     assert await refusals(admins, "192.0.2.1", 10) == 5
     assert await refusals(admins, "192.0.2.2", 5) == 0
@@ -57,7 +53,6 @@ async def test_one_address_does_not_slow_down_another() -> None:
 
 
 async def test_what_is_remembered_is_bounded() -> None:
-    """Addresses, and answers that are held back."""
     admins = Admins([SecretStr(ADMIN)], hold_s=0)
     for n in range(MOST_NETWORKS + 100):
         admins._wrong_of_network(f"address {n}")

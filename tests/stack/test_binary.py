@@ -24,7 +24,6 @@ pytestmark = pytest.mark.skipif(not BINARY, reason="needs minutes to be built: `
 
 @pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project without leadhook."""
     model = Model(tmp_path_factory.mktemp("model"))
     try:
         with local_project("--bare", model=model) as project:
@@ -44,7 +43,6 @@ def run(program: Path, *words: str, **env: str) -> str:
 
 
 def is_alive(url: str) -> bool:
-    """Whether the service answers."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=DEADLINE_S) as answer:  # noqa: S310 - ours
             return bool(answer.read() == b'{"ok":true}')

@@ -60,7 +60,6 @@ class Steps:
     clicks: int = 0
 
     def click(self, selector: str) -> None:
-        """Click on it."""
         self.page.click(selector)
         self.clicks += 1
 
@@ -71,7 +70,6 @@ class Steps:
 
     @property
     def text(self) -> str:
-        """What the page says."""
         return str(self.page.inner_text("main"))
 
 
@@ -90,12 +88,10 @@ class Console:
 
     @property
     def url(self) -> str:
-        """The service's address."""
         return str(self.project.facts["service_url"])
 
     @property
     def admin(self) -> str:
-        """The token of an admin."""
         return str(self.project.facts["admin_token"])
 
     @contextmanager
@@ -138,7 +134,6 @@ def assert_undisturbed(tab: Tab, origin: str, *, java_script: bool = True) -> No
 
 
 def sign_in(page: Page, token: str) -> None:
-    """Enter the token."""
     page.goto("/console")
     page.fill("#token", token)
     page.press("#token", "Enter")
@@ -386,7 +381,6 @@ def see_what_replaying_an_error_code_will_cost_and_do_it(_console: Console, step
 def test_what_people_ask_of_a_queue_takes_three_clicks(
     console: Console, scenario: Callable[[Console, Steps], None]
 ) -> None:
-    """From the overview."""
     with console.signed_in() as tab:
         steps = Steps(tab.page)
         scenario(console, steps)

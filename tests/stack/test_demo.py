@@ -34,7 +34,6 @@ def start(tmp_path: Path) -> Iterator[START]:
 
 
 def read_until(process: Process, said: re.Pattern[str]) -> re.Match[str]:
-    """What it says, up to there."""
     poll(lambda: said.search(process.output()) is not None or not process.running, process.output, START_S)
     found = said.search(process.output())
     assert found, process.output()
@@ -48,7 +47,6 @@ def stack_of(demo: Process) -> tuple[Path, dict[str, int]]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this number exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

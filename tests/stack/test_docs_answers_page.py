@@ -50,14 +50,11 @@ def bundle() -> str:
 
 
 class Site(BaseHTTPRequestHandler):
-    """Serves the page's files."""
-
     def __init__(self, files: dict[str, str], *args: Any) -> None:
         self.files = files
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        """Answer with a file, or 404."""
         text = self.files.get(self.path)
         body = (text or "").encode()
         self.send_response(404 if text is None else 200)

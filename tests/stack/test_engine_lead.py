@@ -21,8 +21,6 @@ USER = "00000000-0000-4000-8000-000000000001"
 
 
 class Model:
-    """Scores each lead 80."""
-
     model = "played"
 
     def __init__(self) -> None:
@@ -30,29 +28,23 @@ class Model:
         self.scored: list[str] = []
 
     async def check_key(self, key: ApiKey) -> bool:  # noqa: ARG002 - the signature of the real one
-        """It may be used."""
         return True
 
     def prompt_version(self, prompts: Prompts) -> str:
-        """By its text."""
         return str(prompts.message_prompt)
 
     def input_version(self, lead: Lead) -> str:
-        """By its name."""
         return str(lead.name)
 
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002 - the signature of the real one
-        """80."""
         self.scored.append(lead.lead_id)
         await anyio.sleep(self.seconds)
         return Score(score=80, response="good", should_contact=True), Usage(calls=1)
 
     async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
-        """No lead here is flagged."""
         raise NotImplementedError
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002 - the signature of the real one
-        """A greeting."""
         return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1)
 
 
@@ -70,7 +62,6 @@ def insert_leads(supabase: Supabase, count: int) -> None:
 
 
 def count(supabase: Supabase, query: str) -> int:
-    """One number."""
     with supabase.database.connect() as owner:
         row = owner.execute(query.encode()).fetchone()
         assert row is not None
@@ -78,7 +69,6 @@ def count(supabase: Supabase, query: str) -> int:
 
 
 async def until(supabase: Supabase, query: str, wanted: int) -> None:
-    """Poll until the database says so."""
     with anyio.fail_after(PATIENCE_S):
         while await anyio.to_thread.run_sync(count, supabase, query) != wanted:  # noqa: ASYNC110 - another process
             await anyio.sleep(0.05)
@@ -101,7 +91,6 @@ async def test_leads_that_a_webhook_reports_are_answered(wired_supabase: Supabas
 
 
 async def test_stopped_engine_gives_its_leads_back(wired_supabase: Supabase) -> None:
-    """Ready at once for anyone, no attempt spent."""
     model = Model()
     model.seconds = 60
     async with open_store(wired_supabase.url, wired_supabase.secret_key) as store, anyio.create_task_group() as tasks:

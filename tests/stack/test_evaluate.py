@@ -70,7 +70,6 @@ class Operator:
         return [line["scored"] for line in lines if "scored" in line]
 
     def value(self, query: str) -> Any:
-        """One value of the database."""
         with self.supabase.database.connect() as owner:
             row = owner.execute(query.encode()).fetchone()
         return row[0] if row else None

@@ -17,7 +17,6 @@ USER = "00000000-0000-4000-8000-000000000001"
 
 @pytest.fixture
 def lead_id(wired_supabase: Supabase) -> str:
-    """A lead without a prompts row, whose id and tag are hostile."""
     lead_id = "a/'\"😀\x1b[2J"
     with wired_supabase.database.connect() as owner:
         owner.execute(
@@ -106,7 +105,6 @@ def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(
 
 @pytest.fixture
 def answered(wired_supabase: Supabase) -> str:
-    """A lead that was answered, with a hostile name and subject."""
     with wired_supabase.database.connect() as owner:
         owner.execute(
             "insert into all_leads (lead_id, user_id, tag, scrapped) values ('lead-1', %s, 'founders', true)", [USER]

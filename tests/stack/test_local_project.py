@@ -16,7 +16,6 @@ WRITE = re.compile(r"\b(?:update|delete from) (?:leadhook|public)\.")
 
 
 def can(connection: psycopg.Connection, role: str, question: str) -> bool:
-    """What has_*_privilege answers for a role."""
     row = connection.execute(f"select {question}".encode(), {"role": role}).fetchone()
     assert row is not None
     return bool(row[0])
@@ -61,7 +60,6 @@ def test_nothing_new_in_public_is_granted_to_the_api(bare_database: "Database", 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
 def test_the_old_regime_grants_everything_new_to_the_api(old_regime_database: "Database", role: str) -> None:
-    """The switch for the one test of older projects does what it says."""
     with old_regime_database.connect() as connection:
         connection.execute("create table public.things (id int)")
         connection.execute("create function public.f() returns int language sql as 'select 1'")
@@ -73,7 +71,6 @@ def test_the_old_regime_grants_everything_new_to_the_api(old_regime_database: "D
 
 @pytest.mark.parametrize("extension", ["pg_net", "supabase_vault"])
 def test_a_stand_in_says_that_it_is_one(bare_database: "Database", extension: str) -> None:
-    """In the list of extensions, where people look."""
     with bare_database.connect() as connection:
         row = connection.execute("select comment from pg_available_extensions where name = %s", [extension]).fetchone()
 
@@ -93,7 +90,6 @@ def test_postgres_enables_and_uses_the_extensions_itself(bare_database: "Databas
 
 
 def test_vault_keeps_a_secret_and_changes_it(bare_database: "Database") -> None:
-    """Through its two functions and its view alone."""
     with bare_database.connect() as connection:
         made = connection.execute("select vault.create_secret('first', 'name', 'what for')").fetchone()
         assert made is not None
@@ -108,7 +104,6 @@ def test_vault_keeps_a_secret_and_changes_it(bare_database: "Database") -> None:
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 def test_vault_is_closed_to_the_public_api(bare_database: "Database", role: str) -> None:
-    """Neither schema nor functions."""
     with bare_database.connect() as connection:
         assert not can(connection, role, "has_schema_privilege(%(role)s, 'vault', 'usage')")
         function = "vault.create_secret(text, text, text, uuid)"
@@ -159,7 +154,6 @@ def test_no_function_updates_or_deletes_without_where(database: "Database") -> N
 
 
 def test_the_queue_survives_no_crash(bare_database: "Database") -> None:
-    """Both tables are unlogged, as the real ones are."""
     query = "select relname, relpersistence from pg_class where relnamespace = 'net'::regnamespace and relkind = 'r'"
     with bare_database.connect() as connection:
         rows = connection.execute(query.encode()).fetchall()

@@ -33,7 +33,6 @@ with suppress(Stopped), Supervisor(lambda line: print(line, flush=True)) as supe
 
 
 def sleeper(log: Path, seconds: float = 600) -> Child:
-    """A child that sleeps."""
     script = f"import time; print('last words', flush=True); time.sleep({seconds})"
     return Child("sleeper", [sys.executable, "-c", script], log=log)
 
@@ -54,7 +53,6 @@ def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
 
 
 def test_children_end_youngest_first(tmp_path: Path) -> None:
-    """The service before what it works on."""
     said: list[str] = []
     with Supervisor(said.append) as supervisor:
         for name in ("postgres", "service"):
@@ -66,19 +64,16 @@ def test_children_end_youngest_first(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_child_that_died_shows_its_last_words(tmp_path: Path) -> None:
-    """Instead of waiting for the deadline."""
     with Supervisor(lambda _: None) as supervisor, pytest.raises(CommandError, match=r"(?s)code 0.*last words"):
         supervisor.wait_for(supervisor.add(sleeper(tmp_path / "log", 0)), lambda: False, timeout_s=600)
 
 
 def test_waiting_for_a_child_that_takes_too_long_ends(tmp_path: Path) -> None:
-    """And says how long it was."""
     with Supervisor(lambda _: None) as supervisor, pytest.raises(CommandError, match="not ready within 0 s"):
         supervisor.wait_for(supervisor.add(sleeper(tmp_path / "log")), lambda: False, timeout_s=0)
 
 
 def test_a_program_that_fails_shows_its_error_output() -> None:
-    """And its exit code."""
     with Supervisor(lambda _: None) as supervisor, pytest.raises(CommandError, match=r"(?s)code 3.*what went wrong"):
         supervisor.run([sys.executable, "-c", "import sys; print('what went wrong', file=sys.stderr); sys.exit(3)"], {})
 

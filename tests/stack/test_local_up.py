@@ -28,27 +28,21 @@ SMALL = ("--no-service", "--no-sample")
 
 
 class Executed(LocalStack):
-    """As a user starts it."""
-
     program = "leadhook"
 
 
 @dataclass
 class Stacks:
-    """Starts `leadhook local up` on one state directory, again and again."""
-
     directory: Path
     started: list[Executed] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
     def start(self, *arguments: str) -> Executed:
-        """Start one, without waiting."""
         stack = Executed(self.directory, *SMALL, *arguments, GEMINI_BASE_URL="http://127.0.0.1:9")
         self.started.append(stack)
         return stack
 
     def ready(self, stack: Executed) -> dict[str, Any]:
-        """Return its facts, once it is ready."""
         facts = stack.facts()
         self.seen |= set(facts["pids"].values())
         return facts
@@ -85,7 +79,6 @@ def stacks(tmp_path: Path) -> Iterator[Stacks]:
 
 
 def rows(facts: dict[str, Any], query: str) -> list[tuple[Any, ...]]:
-    """Ask the stack's database as its owner."""
     with psycopg.connect(facts["database_url"], autocommit=True) as connection:
         return connection.execute(query.encode()).fetchall()
 
@@ -115,7 +108,6 @@ def test_a_stack_may_end_in_any_way_and_leaves_no_process(stacks: Stacks) -> Non
 
 
 def test_a_taken_port_is_refused_before_anything_starts(stacks: Stacks) -> None:
-    """Who names a port wants that one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         process = stacks.start(f"--port={server.getsockname()[1]}")
 
@@ -125,7 +117,6 @@ def test_a_taken_port_is_refused_before_anything_starts(stacks: Stacks) -> None:
 
 
 def test_ctrl_c_while_it_starts_leaves_no_process(stacks: Stacks) -> None:
-    """Between Postgres and the rest."""
     process = stacks.start()
     poll(lambda: "postgres    ready" in process.output(), timeout_s=START_S)
     pid = (data_directory(stacks.directory) / "postmaster.pid").read_text().split()[0]
@@ -147,7 +138,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stacks, 
 
 
 def test_the_facts_are_complete_and_for_their_owner_alone(running: tuple[Stacks, dict[str, Any]]) -> None:
-    """Exactly the promised entries, in a file of mode 0600."""
     stacks, facts = running
 
     assert stat.S_IMODE((stacks.directory / "local.json").stat().st_mode) == 0o600
@@ -174,7 +164,6 @@ def test_no_secret_is_in_any_command_line(running: tuple[Stacks, dict[str, Any]]
 
 
 def test_a_second_start_on_the_same_directory_says_who_runs_there(running: tuple[Stacks, dict[str, Any]]) -> None:
-    """And the first one goes on undisturbed."""
     stacks, facts = running
     second = stacks.start()
 
@@ -202,7 +191,6 @@ def test_the_environment_is_for_a_shell_to_eval(running: tuple[Stacks, dict[str,
 
 
 def test_env_without_a_running_stack_says_how_to_start_one(tmp_path: Path) -> None:
-    """In words."""
     with pytest.raises(CommandError, match="leadhook local up --state-dir"):
         State(tmp_path).facts()
 

@@ -102,14 +102,12 @@ def test_a_replay_records_who_asked(project: Supabase, operator: Operator) -> No
 
 
 def test_a_command_that_costs_money_refuses_without_a_terminal(project: Supabase, operator: Operator) -> None:
-    """It says what it would do, that nothing was changed, and which option answers."""
     for words in ("replay --tag founders", "backlog release", "budget set 0"):
         code, _, err = operator(project, *words.split())
         assert (code, "there is no terminal to ask at. --yes" in err) == (2, True), err
 
 
 def test_every_command_has_an_example() -> None:
-    """In its --help."""
     for path in command_paths(app):
         if not path.startswith("local "):
             command = app

@@ -35,7 +35,6 @@ SHAPE = [
 
 
 def process(stack: "Project", path: str, **body: object) -> Any:
-    """Ask as an admin."""
     url, token = stack.facts["service_url"], stack.facts["admin_token"]
     return ask(f"{url}/{path}", method="POST", body=TERMS | body, token=token)
 
@@ -99,7 +98,6 @@ def test_many_leads_are_answered_in_their_order(stack: "Project") -> None:
 
 
 def test_what_fails_of_one_lead_fails_it_alone(stack: "Project", model: "Model") -> None:
-    """A blocked answer; the others are answered."""
     names = new_ids(3)
     leads = [{"lead_id": name, "name": name, **GOOD} for name in names]
     model.order({"match": {"lead": names[1]}, "do": {"answer": "blocked_safety"}})

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 
 
 async def refusal(url: str, key: str) -> StoreError:
-    """What a claim comes to."""
     async with open_store(url, key) as store:
         return await refused_claim(store)
 
 
 async def refused_claim(store: SupabaseStore, *, limit: int = 1) -> StoreError:
-    """A claim that can't succeed."""
     with pytest.raises(StoreError) as caught:
         await store.claim(ClaimRequest(worker="w", token=uuid4(), limit=limit, low_priority_limit=1, source="start"))
     return caught.value
@@ -36,13 +34,11 @@ async def test_anon_key_is_told_to_be_the_wrong_one(supabase: Supabase) -> None:
 
 
 async def test_foreign_key_is_refused(supabase: Supabase) -> None:
-    """A key of another project."""
     error = await refusal(supabase.url, supabase.service_role_key[:-3] + "abc")
     assert (error.kind, error.code) == ("misconfigured", "key_refused")
 
 
 async def test_both_kinds_of_secret_key_work(supabase: Supabase) -> None:
-    """The new one through the gateway's translation."""
     for key in (supabase.secret_key, supabase.service_role_key):
         async with open_store(supabase.url, key) as store:
             assert (await store.sweep("w")).busy is False
@@ -58,7 +54,6 @@ async def test_missing_function_sends_to_migrate(supabase: Supabase) -> None:
 
 
 async def test_missing_column_of_the_application_is_a_matter_of_configuration(supabase: Supabase) -> None:
-    """It is named."""
     with supabase.database.connect() as owner:
         owner.execute("insert into gemini_api (api_key) values ('visibly-fake-gemini-key')")
         owner.execute("insert into leadhook.outbox (kind, n, lead_ids) values ('leads', 1, array['a'])")
@@ -69,14 +64,12 @@ async def test_missing_column_of_the_application_is_a_matter_of_configuration(su
 
 
 async def test_caller_bug_is_called_one(supabase: Supabase) -> None:
-    """A limit that no caller may ask for."""
     async with open_store(supabase.url, supabase.secret_key) as store:
         error = await refused_claim(store, limit=51)
     assert (error.kind, error.code) == ("caller_bug", "PT400")
 
 
 async def test_stopped_statement_is_a_matter_of_patience(supabase: Supabase) -> None:
-    """Again later."""
     with supabase.database.connect() as owner:
         owner.execute(
             "create or replace function public.leadhook_status() returns jsonb language plpgsql "
@@ -89,6 +82,5 @@ async def test_stopped_statement_is_a_matter_of_patience(supabase: Supabase) -> 
 
 
 async def test_address_without_supabase_is_told(supabase: Supabase) -> None:
-    """Something else answers there."""
     error = await refusal(f"{supabase.url}/elsewhere", supabase.secret_key)
     assert (error.kind, error.code) == ("misconfigured", "not_supabase")

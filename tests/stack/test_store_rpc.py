@@ -39,7 +39,6 @@ async def store(wired_supabase: Supabase) -> AsyncIterator[SupabaseStore]:
 
 
 async def claim(store: SupabaseStore, token: UUID | None = None) -> Batch:
-    """As many as there are."""
     return await store.claim(
         ClaimRequest(worker="w", token=token or uuid4(), limit=50, low_priority_limit=37, source="webhook")
     )
@@ -60,7 +59,6 @@ def returned(lead: ClaimedLead, answer: Checkpoint | None = None) -> Release:
 
 
 def paid(text: str = "Hello") -> Checkpoint:
-    """A whole score."""
     return Checkpoint(
         prompt_version="p",
         input_version="i",
@@ -71,7 +69,6 @@ def paid(text: str = "Hello") -> Checkpoint:
 
 
 def result(lease: LeaseRef, text: str = "Hello") -> Result:
-    """What a worker saves."""
     return Result(
         lead_id=lease.lead_id,
         fence=lease.fence,
@@ -83,12 +80,10 @@ def result(lease: LeaseRef, text: str = "Hello") -> Result:
 
 
 def leases(batch: Batch) -> list[LeaseRef]:
-    """What the batch leased."""
     return [LeaseRef(lead_id=lead.lead_id, fence=lead.fence) for lead in batch.leads]
 
 
 async def test_claim_brings_all_that_a_score_needs(store: SupabaseStore) -> None:
-    """Leads, their one prompts row, keys, and the times."""
     batch = await claim(store)
     assert {lead.lead_id for lead in batch.leads} == {'"a"/b\'c', "emoji 😀", "plain"}
     assert len({id(lead.prompts) for lead in batch.leads}) == 1
@@ -123,7 +118,6 @@ async def test_result_is_written_once(store: SupabaseStore, wired_supabase: Supa
 
 
 async def test_paid_answer_travels_with_renewal_and_release(store: SupabaseStore) -> None:
-    """The next lease has it."""
     first, second, third = (await claim(store)).leads
     renewed = await store.renew("w", [Renewal(lead_id=first.lead_id, fence=first.fence, checkpoint=paid("renewed"))])
     released = await store.release("w", [returned(first), returned(second, paid("released")), returned(third)])
@@ -136,7 +130,6 @@ async def test_paid_answer_travels_with_renewal_and_release(store: SupabaseStore
 
 
 async def test_parked_key_hands_nothing_out_until_it_returns(store: SupabaseStore) -> None:
-    """By every process."""
     batch = await claim(store)
     fingerprint = batch.keys[0].fingerprint
     await store.park_keys([ParkedKey(fingerprint=fingerprint, reason="quota", for_ms=60_000)])
@@ -150,7 +143,6 @@ async def test_parked_key_hands_nothing_out_until_it_returns(store: SupabaseStor
 
 
 async def test_sweep_walks_its_round_to_the_end(store: SupabaseStore) -> None:
-    """Slice by slice."""
     for _ in range(50):
         piece = await store.sweep("w")
         assert not piece.busy
@@ -195,7 +187,6 @@ async def test_console_reads_what_the_service_wrote(store: SupabaseStore) -> Non
 
 
 async def test_status_tells_what_is_installed(store: SupabaseStore) -> None:
-    """For /ready."""
     status = await store.status()
     assert status.webhook_setup.url_set
     assert all(status.triggers.values())

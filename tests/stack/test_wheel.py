@@ -27,7 +27,6 @@ DEADLINE_S = 60
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the checkout."""
     directory = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*build, "--wheel-dir", str(directory), str(ROOT)], check=True, capture_output=True, cwd=directory)
@@ -80,7 +79,6 @@ def get(url: str) -> bytes:
 
 
 def test_wheel_holds_the_files_that_are_not_python(wheel: Path) -> None:
-    """What the program reads at run time lies inside the package."""
     names = set(zipfile.ZipFile(wheel).namelist())
     for file in (ROOT / "migrations").rglob("*.sql"):
         assert f"leadhook/{file.relative_to(ROOT)}" in names

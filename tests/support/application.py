@@ -31,7 +31,6 @@ class Application:
         return self._connection
 
     def close(self) -> None:
-        """Disconnect."""
         self._connection.close()
 
     def run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -40,11 +39,9 @@ class Application:
         return cursor.fetchall() if cursor.description else []
 
     def value(self, query: str, *parameters: object) -> Any:
-        """Return the first column of the first row."""
         return self.run(query, *parameters)[0][0]
 
     def transaction(self) -> AbstractContextManager[object]:
-        """Commit at the end of the block."""
         return self.connection.transaction()
 
     def new_group(self, user: uuid.UUID | None = None, tag: str | None = None) -> Group:
@@ -93,7 +90,6 @@ class Application:
         return ids
 
     def answered(self, leads: Sequence[str]) -> set[str]:
-        """Return those of these leads that have their answer."""
         rows = self.run(
             "select r.lead_id from public.llm_response as r join public.lead_details as d using (lead_id)"
             " where d.sent_to_llm and r.lead_id = any (%s)",
@@ -104,7 +100,6 @@ class Application:
     def wait_for_answers(
         self, leads: Sequence[str], timeout_s: float = PATIENCE_S, logs: Callable[[], str] = lambda: ""
     ) -> None:
-        """Wait until each of these leads is answered; a failure shows these logs."""
         poll(
             lambda: len(self.answered(leads)) == len(leads),
             lambda: f"{len(leads) - len(self.answered(leads))} leads wait; jobs: {self.states()}\n{logs()}",
@@ -112,14 +107,12 @@ class Application:
         )
 
     def jobs(self, leads: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-        """Return state, error code and reason of each of these leads."""
         rows = self.run(
             "select lead_id, state, error_code, reason from leadhook.jobs where lead_id = any (%s)", list(leads)
         )
         return {row[0]: row[1:] for row in rows}
 
     def states(self) -> dict[str, int]:
-        """Return how many jobs are in each state."""
         return dict(self.run("select state, count(*) from leadhook.jobs group by state"))
 
     def held_by(self, worker_like: str) -> set[str]:

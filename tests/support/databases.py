@@ -55,8 +55,6 @@ FORGET_SESSION: Final = b"""
 
 @dataclass
 class Kept:
-    """A database that one test after the other uses."""
-
     database: Database
     admin: psycopg.Connection[Any]
     sessions: list[psycopg.Connection[Row]] = field(default_factory=list)
@@ -121,15 +119,12 @@ class Kept:
             self.admin.execute("select setval(%s, %s, %s)", [name, start if last is None else last, last is not None])
 
     def close(self) -> None:
-        """Disconnect."""
         for connection in (self.admin, *self.sessions):
             connection.close()
 
 
 @dataclass(frozen=True)
 class Databases:
-    """Makes databases in the worker's cluster."""
-
     cluster: Cluster
     lent: dict[str, Kept] = field(default_factory=dict)
     """Those in use, by their name."""
@@ -137,7 +132,6 @@ class Databases:
     """The others, by the name of their template."""
 
     def named(self, name: str) -> Database:
-        """How to reach a database of this name."""
         return Database(
             name=name,
             conninfo=self.cluster.conninfo("postgres", PASSWORD, name),
@@ -146,7 +140,6 @@ class Databases:
         )
 
     def template(self, name: str, fill: Callable[[Database], None], copy_of: Database | None = None) -> Database:
-        """A database that tests copy."""
         create_database(self.cluster.conninfo(), name, copy_of.name if copy_of else None)
         database = self.named(name)
         fill(database)

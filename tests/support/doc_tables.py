@@ -15,8 +15,6 @@ EVENTS_PAGE: Final = Path(__file__).parents[2] / "docs" / "logs.md"
 
 
 class SettingRow(NamedTuple):
-    """One row of the settings table."""
-
     name: str
     default: str
     meaning: str

@@ -69,7 +69,6 @@ def _prepared(
 
 
 def use_environment(env: Mapping[str, str]) -> None:
-    """Have these variables alone."""
     os.environ.clear()
     os.environ.update(env)
 

@@ -86,7 +86,6 @@ class MisbehavingGemini:
         self._checks: list[str] = []
 
     def app(self) -> web.Application:
-        """Build the server."""
         return new_app(
             web.post(GENERATE, self._generate),
             web.get("/v1beta/models/{model}", self._describe),

@@ -11,8 +11,6 @@ from leadhook.local.processes import answers, free_port
 
 
 class Model:
-    """Answers the leads."""
-
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._port = free_port()
@@ -30,16 +28,13 @@ class Model:
         self._process.kill()
 
     def order(self, *rules: dict[str, Any]) -> None:
-        """Replace all orders by these."""
         answer = ask(f"{self.url}/orders", method="PUT", body=list(rules))
         assert isinstance(answer, list), answer
 
     def behave(self, latency_ms: float = 0) -> None:
-        """Answer everything, with this latency."""
         self.order({"do": {"latency_ms": latency_ms}})
 
     def forget(self) -> None:
-        """Empty the list of calls."""
         ask(f"{self.url}/calls", method="DELETE")
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
@@ -52,7 +47,6 @@ class Model:
         return Counter(ask(f"{self.url}/checks"))
 
     def newest(self) -> int:
-        """Return the number of the newest call."""
         return max((call["n"] for call in self.calls()), default=0)
 
     def questions(self, *, answered: bool = False) -> Counter[tuple[str, str]]:

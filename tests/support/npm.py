@@ -13,7 +13,6 @@ PACKAGES: Final = Path(__file__).parents[1] / "browser_packages"
 
 @cache
 def package(name: str) -> Path:
-    """Return the directory of a package of tests/browser_packages."""
     directory = stack_directory().with_name("browser-packages")
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:

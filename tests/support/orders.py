@@ -105,8 +105,6 @@ class Match(_Strict):
 
 
 class Error(_Strict):
-    """An error to answer with."""
-
     status: int
     reason: str | None = None
     retry_s: Annotated[float, Field(ge=0)] | None = 30
@@ -119,16 +117,12 @@ class Error(_Strict):
 
 
 class Raw(_Strict):
-    """Anything at all to answer with."""
-
     status: Annotated[int, Field(ge=200, le=599)] = 200
     body: str = ""
     content_type: str = "application/json"
 
 
 class Drip(_Strict):
-    """How slowly a body is sent."""
-
     bytes: Annotated[int, Field(ge=1)] = 20
     every_ms: Milliseconds = 500
 
@@ -171,8 +165,6 @@ class Do(_Strict):
 
 
 class Rule(_Strict):
-    """One order."""
-
     match: Match = Match()
     do: Do
 
@@ -207,8 +199,6 @@ class _Standing:
 
 @dataclass(slots=True)
 class Orders:
-    """The rules that stand."""
-
     _standing: list[_Standing] = field(default_factory=list)
 
     def replace(self, body: bytes) -> None:
@@ -221,7 +211,6 @@ class Orders:
         self._standing = [_Standing(rule) for rule in rules]
 
     def cancel(self) -> None:
-        """Behave again."""
         self._standing = []
 
     def listed(self) -> list[dict[str, Any]]:
@@ -232,7 +221,6 @@ class Orders:
         ]
 
     def decide(self, key: str, print_: str, step: str, text: str = "") -> Do:
-        """Find what to do with this call, and count it."""
         latency = None
         for standing in self._standing:
             if standing.takes(key, print_, step, text):

@@ -84,13 +84,11 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         assert self._process.pid is not None
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
         return self._process.exitcode is None
 
     def signal(self, number: signal.Signals) -> None:
@@ -115,11 +113,9 @@ class Process:
         return self._process.exitcode
 
     def output(self) -> str:
-        """Return all that it wrote."""
         return self.log.read_text(errors="replace")
 
     def tail(self) -> str:
-        """Return the end of its log, for the message of a failure."""
         return f"{self.log}:\n" + "\n".join(self.output().splitlines()[-25:])
 
 
@@ -148,8 +144,6 @@ class LocalStack(Process):
 
 
 class Service(Process):
-    """`leadhook serve`."""
-
     def __init__(self, settings: Mapping[str, str], log: Path, *, executed: bool = False) -> None:
         settings = {"ADMIN_TOKENS": "visibly-fake-admin-token", **settings}
         executed = executed or "PYTHONPATH" in settings  # it is to import something else

@@ -33,7 +33,6 @@ class Project(Application):
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait until all of it answers."""
         self._stack = LocalStack(self.directory, *self._arguments, **self._settings)
         try:
             self.facts: dict[str, Any] = self._stack.facts()
@@ -49,17 +48,14 @@ class Project(Application):
 
     @property
     def model(self) -> Model:
-        """The misbehaving model that answers its leads."""
         assert self._model is not None, "the shipped stand-in answers"
         return self._model
 
     @property
     def service_log(self) -> Path:
-        """The log of the stack's own service."""
         return self.directory / "service.log"
 
     def tail(self) -> str:
-        """Return the end of the service's log, for the message of a failure."""
         return "\n".join(self.service_log.read_text().splitlines()[-20:]) if self.service_log.exists() else ""
 
     def environment(self, **settings: str) -> dict[str, str]:
@@ -81,13 +77,11 @@ class Project(Application):
         self.model.forget()
 
     def set_keys(self, *keys: str) -> None:
-        """Have exactly these Gemini keys."""
         self.run("delete from public.gemini_api")
         self.run("insert into public.gemini_api (api_key) select unnest(%s::text[])", list(keys))
         self._keys.update(keys)
 
     def secrets(self) -> set[str]:
-        """Return what no log may contain."""
         return self._keys | secrets_of(self.facts)
 
 

@@ -24,7 +24,6 @@ RULES: list[Callable[[Any], None]] = []
 
 
 def rule(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A rule, checked of the module that is given."""
     RULES.append(check)
     return check
 
@@ -32,13 +31,11 @@ def rule(check: Callable[[Any], None]) -> Callable[[Any], None]:
 def decided(
     blame: Any, kind: FailureClass, *, paid_before: int = 0, give_up_s: float = DAY_S, more: Any = None, **evidence: Any
 ) -> Any:
-    """What becomes of a lead, given what happened to others."""
     failure = Failure(kind, "code", "Reason.", **(more or {}))
     return blame.decide(failure, blame.Evidence(**evidence), paid_before=paid_before, give_up_after_s=give_up_s)
 
 
 def brief(decision: Any) -> tuple[str, str, bool]:
-    """Without words and pause."""
     return decision.outcome, decision.rule, decision.failing
 
 
@@ -74,7 +71,6 @@ def refused_lead_is_dead_once_others_are_answered_while_it_is_refused_three_time
 
 @rule
 def lead_is_given_up_after_a_day_unless_others_fail_too(blame: Any) -> None:
-    """What happens to all is no one's, however long it lasts."""
     waits, dead = ("returned", "unknown", True), ("dead", "given_up", False)
     for kind in (TRANSIENT, REFUSED):
         assert brief(decided(blame, kind, failing_s=9 * DAY_S)) == waits
@@ -100,7 +96,6 @@ def only_what_was_paid_spends_an_attempt(blame: Any) -> None:
 
 @rule
 def what_was_paid_again_while_others_were_answered_is_the_leads(blame: Any) -> None:
-    """Unless it passes for others, or none is answered: then it waits."""
     dead, spent = ("dead", "paid_enough", False), ("retry", "paid", True)
     for more in (PAID, BILLED):
         assert brief(decided(blame, TRANSIENT, failing_s=60.0, answered=1, paid_before=1, more=more)) == dead
@@ -118,7 +113,6 @@ def wait(decision: Any) -> tuple[float, float | None]:
 
 @rule
 def what_was_paid_once_waits_seconds_or_for_an_answer_to_another_lead(blame: Any) -> None:
-    """Which comes at the latest by the call that outlasts an hour."""
     found = decided(blame, TRANSIENT, more=PAID)
     assert found.delay_s == 3_660
     assert 1.9 <= found.decide_after_s <= 2
@@ -149,7 +143,6 @@ def reconsidered(blame: Any, *, paid_before: int = 2, **evidence: Any) -> Any:
 
 @rule
 def step_that_was_not_paid_for_twice_is_called(blame: Any) -> None:
-    """Whatever happened to others."""
     for paid_before in (0, 1):
         assert reconsidered(blame, paid_before=paid_before, failing_s=60.0, answered=3) is None
     assert reconsidered(blame, answered=3) is None, "other faults spent its attempts"
@@ -175,7 +168,6 @@ def step_that_was_paid_for_twice_is_not_called_unless_what_befell_others_too_is_
 
 @rule
 def lead_that_is_alone_is_given_up_after_a_day_without_a_further_paid_call(blame: Any) -> None:
-    """No evidence came."""
     assert reconsidered(blame, failing_s=DAY_S, alone=True) == (("dead", "given_up", False), (0, None))
 
 
@@ -197,14 +189,12 @@ def pause_is_as_long_as_the_failure_has_lasted(blame: Any) -> None:
 
 @rule
 def delay_that_a_server_names_is_honoured_up_to_ten_minutes(blame: Any) -> None:
-    """Of a 503 with Retry-After."""
     assert decided(blame, TRANSIENT, more={"park_s": 90}).delay_s == 90
     assert decided(blame, TRANSIENT, more={"park_s": 9_000}).delay_s == 600
 
 
 @rule
 def words_say_what_happened_to_others(blame: Any) -> None:
-    """With the key, since when, and how many keys."""
     assert str(blame.Evidence()) == "No other lead was answered in the last minute"
     assert str(blame.Evidence(failing_s=0.0)) == "No other lead was answered since"
     three = "3 other leads were answered with this key in the last minute"
@@ -219,7 +209,6 @@ def words_say_what_happened_to_others(blame: Any) -> None:
 
 @rule
 def three_leads_refused_in_a_row_or_all_that_was_in_flight_are_the_installation(blame: Any) -> None:
-    """Not one alone, and not two among others."""
     assert not blame.is_installation(2, in_a_row=True, at_once=False)
     assert blame.is_installation(3, in_a_row=True, at_once=False)
     assert not blame.is_installation(1, in_a_row=False, at_once=True)
@@ -242,14 +231,12 @@ def first_rest_is_as_long_as_google_asks(blame: Any) -> None:
 
 @rule
 def rest_grows_to_a_day_while_others_are_answered(blame: Any) -> None:
-    """And never ends the key for good."""
     rests = [rest_s(blame, n, others=True, asked_s=7) for n in range(1, 8)]
     assert rests == [300, 1_800, 7_200, 43_200, 86_400, 86_400, 86_400]
 
 
 @rule
 def keys_take_turns_while_none_is_answered(blame: Any) -> None:
-    """Perhaps it is not the key."""
     assert [rest_s(blame, n, others=False, asked_s=7) for n in (1, 5, 50)] == [128, 128, 128]
     assert rest_s(blame, 1, others=False) == 128
     assert (blame.PROBE_S, blame.LATELY_S) == (64, 600)
@@ -272,7 +259,6 @@ def key_that_no_call_can_carry_rests_until_its_row_changes(blame: Any) -> None:
 
 @pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
 def test_rule(check: Callable[[Any], None]) -> None:
-    """Of the module as it is."""
     check(ours)
 
 
@@ -329,7 +315,6 @@ def mutants(tree: ast.AST) -> Iterator[str]:
 
 
 def replace(parent: ast.AST, name: str, place: int | None, node: ast.AST) -> None:
-    """Put a node into its place in its parent."""
     if place is None:
         setattr(parent, name, node)
     else:
@@ -349,7 +334,6 @@ def survives(tree: ast.Module) -> bool:
 
 
 def test_every_single_edit_of_the_rules_is_seen() -> None:
-    """A rule that is removed, turned round or moved by one, and a number that is changed."""
     tree = ast.parse(Path(ours.__file__).read_text())
     assert survives(tree)
     found = [(edit, survives(tree)) for edit in mutants(tree)]

@@ -25,12 +25,10 @@ URL = "https://example.com/webhooks/leads"
 
 @pytest.fixture
 def leadhook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command without any setting in the environment; answers exit code, stdout and stderr."""
     return runner(monkeypatch, capsys)
 
 
 def test_help_lists_every_command_with_its_summary(leadhook: Run) -> None:
-    """With or without `--help`."""
     for arguments in ((), ("--help",)):
         code, shown, _ = leadhook(*arguments)
         assert code == 0
@@ -41,14 +39,12 @@ def test_help_lists_every_command_with_its_summary(leadhook: Run) -> None:
 
 
 def test_the_module_is_the_program() -> None:
-    """`python -m leadhook`, with the version of the package."""
     command = [sys.executable, "-m", "leadhook", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout.strip() == __version__
 
 
 def test_serve_names_every_setting_that_is_missing_and_exits_2(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All at once, in words."""
     monkeypatch.setenv("MAX_CONCURRENCY", "many")
     code, out, err = leadhook("serve")
     assert (code, out) == (2, "")
@@ -91,7 +87,6 @@ def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch
     ],
 )
 def test_installers_say_that_database_url_is_missing_and_exit_2(leadhook: Run, command: tuple[str, ...]) -> None:
-    """They read nothing else from the environment."""
     code, out, err = leadhook(*command)
     assert (code, out) == (2, "")
     assert err.startswith("leadhook: DATABASE_URL is not set")
@@ -125,7 +120,6 @@ def test_install_asks_on_a_terminal(leadhook: Run, asked_for: list[object]) -> N
 
 @pytest.mark.parametrize("typed", ["n\n", "\n", "", "yeah\n"])
 def test_install_takes_no_for_no(leadhook: Run, asked_for: list[object], typed: str) -> None:
-    """And whatever is not yes."""
     code, out, err = leadhook("install", "--url", URL, typed=typed)
     assert (code, out) == (1, "")
     assert err.endswith("leadhook: nothing was changed\n")
@@ -133,7 +127,6 @@ def test_install_takes_no_for_no(leadhook: Run, asked_for: list[object], typed: 
 
 
 def test_install_without_a_terminal_wants_a_yes(leadhook: Run, asked_for: list[object]) -> None:
-    """In a script no one could answer: it says so and exits 2."""
     code, _, err = leadhook("install", "--url", URL)
     assert code == 2
     assert "nothing was changed: there is no terminal to ask at. --yes" in err
@@ -143,7 +136,6 @@ def test_install_without_a_terminal_wants_a_yes(leadhook: Run, asked_for: list[o
 
 
 def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list[object]) -> None:
-    """Before it looks at the database."""
     code, _, err = leadhook("install", "--yes")
     assert code == 2
     assert "--url is missing, the address that the database sends webhooks to" in err
@@ -166,7 +158,6 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
     ],
 )
 def test_admission_refuses_what_they_can_not_read(leadhook: Run, arguments: tuple[str, ...], sentence: str) -> None:
-    """Exit 2, before they look at the database."""
     code, _, err = leadhook(*arguments)
     assert (code, sentence in err) == (2, True), err
 
@@ -202,7 +193,6 @@ class _Recorder:
 
 @pytest.fixture
 def recorder(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> _Recorder:
-    """The store that commands ask."""
     del leadhook
     recorder = _Recorder()
     use_store(monkeypatch, recorder)
@@ -227,7 +217,6 @@ def test_admission_hands_on_what_was_asked_for_and_by_whom(leadhook: Run, record
 
 @pytest.mark.parametrize("arguments", [("--limit", "0"), ("--user", "somebody"), ("--since", "yesterday")])
 def test_release_refuses_what_it_can_not_read(leadhook: Run, arguments: tuple[str, ...]) -> None:
-    """Exit 2, before it looks at the database."""
     assert leadhook("backlog", "release", *arguments)[0] == 2
 
 
@@ -242,7 +231,6 @@ def test_release_hands_on_what_was_asked_for(leadhook: Run, recorder: _Recorder)
 def test_a_release_that_ends_early_tells_how_many_it_released(
     leadhook: Run, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They stay released, and cost money."""
     size = TextSize(leads=700, score_chars=0, message_chars=0)
     group = HeldGroup(held=700, user_id=UUID(int=1), tag="founders", answered=0, sent=0)
     held = Backlog(backlog="hold", released=0, leased=0, sent_while_leased=0, size=size, groups=(group,))
@@ -264,7 +252,6 @@ def test_a_release_that_ends_early_tells_how_many_it_released(
 
 
 def test_release_without_a_terminal_wants_a_yes(leadhook: Run, recorder: _Recorder) -> None:
-    """It costs money: it says how much, and asks."""
     code, out, err = leadhook("backlog", "release")
     assert (code, "0 leads would be released" in out) == (2, True)
     assert "there is no terminal to ask at. --yes releases them" in err
@@ -286,14 +273,12 @@ def test_release_without_a_terminal_wants_a_yes(leadhook: Run, recorder: _Record
     ],
 )
 def test_webhooks_install_refuses_what_the_database_could_not_send_it(leadhook: Run, url: str) -> None:
-    """Before it looks at the database."""
     code, out, err = leadhook("webhooks", "install", "--url", url)
     assert (code, out) == (2, "")
     assert "for --url" in err
 
 
 def test_an_unknown_command_exits_2(leadhook: Run) -> None:
-    """With the ones that there are."""
     code, _, err = leadhook("serves")
     assert code == 2
     assert "migrate" in err
@@ -312,7 +297,6 @@ def test_an_unknown_command_exits_2(leadhook: Run) -> None:
 def test_a_command_that_can_not_be_read_says_where_to_read_on(
     leadhook: Run, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    """In plain lines, exit 2."""
     code, out, err = leadhook(*arguments)
     assert (code, out) == (2, "")
     assert [word in err for word in words] == [True] * len(words), err

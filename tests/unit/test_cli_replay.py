@@ -28,8 +28,6 @@ FINISHED = ReplayStatus(found=True, replay_id=7, phase="queued", progress=Replay
 
 @dataclass
 class _FakeStore:
-    """What the database answers, and what it was asked."""
-
     leads: tuple[ReplayedLead, ...] = (ReplayedLead(lead_id="a", outcome="queued"),)
     statuses: list[ReplayStatus] = field(default_factory=lambda: [FINISHED])
     """The last one is given again and again."""
@@ -85,7 +83,6 @@ class _FakeStore:
 
 @pytest.fixture
 def leadhook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command."""
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
     monkeypatch.setattr("leadhook.cli.replay.LOOK_EACH_S", 0)
     monkeypatch.setattr("leadhook.cli.replay.SLICE_EACH_S", 0)
@@ -94,7 +91,6 @@ def leadhook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture
 def store(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> _FakeStore:
-    """The store that commands ask."""
     del leadhook
     store = _FakeStore()
     use_store(monkeypatch, store)
@@ -160,13 +156,11 @@ def test_a_filter_is_handed_on_as_the_api_has_it(leadhook: Run, store: _FakeStor
 def test_a_selection_that_makes_no_sense_is_misuse(
     leadhook: Run, store: _FakeStore, arguments: tuple[str, ...]
 ) -> None:
-    """Exit 2, before anything is asked."""
     assert leadhook("replay", *arguments, "--yes")[0] == 2
     assert store.asked == []
 
 
 def test_a_lead_that_does_not_exist_is_a_failure(leadhook: Run, store: _FakeStore) -> None:
-    """Exit 1: it was asked for and could not be done."""
     store.leads = (ReplayedLead(lead_id="nope", outcome="unknown"),)
     store.statuses = [FINISHED.model_copy(update={"progress": ReplayProgress()})]
     code, out, _ = leadhook("replay", "--lead-id", "nope")
@@ -176,7 +170,6 @@ def test_a_lead_that_does_not_exist_is_a_failure(leadhook: Run, store: _FakeStor
 
 
 def test_a_lead_that_failed_is_a_failure(leadhook: Run, store: _FakeStore) -> None:
-    """Exit 1, also when followed."""
     store.statuses = [FINISHED.model_copy(update={"progress": ReplayProgress(failed=1)})]
     assert leadhook("replay", "follow", "7")[0] == 1
 
@@ -191,7 +184,6 @@ def test_what_is_still_to_be_queued_is_queued_without_a_service(leadhook: Run, s
 
 
 def test_what_keeps_leads_back_is_said_while_a_replay_is_followed(leadhook: Run, store: _FakeStore) -> None:
-    """A person would wait for ever."""
     store.statuses = [FINISHED.model_copy(update={"progress": ReplayProgress(waiting=1)}), FINISHED]
     code, out, _ = leadhook("replay", "follow", "7")
     assert (code, ("database",) in store.asked) == (0, True)
@@ -199,7 +191,6 @@ def test_what_keeps_leads_back_is_said_while_a_replay_is_followed(leadhook: Run,
 
 
 def test_stop_of_a_finished_replay_says_that_nothing_was_changed(leadhook: Run, store: _FakeStore) -> None:
-    """It is no failure."""
     code, out, _ = leadhook("replay", "stop", "7", "--reason", "why")
     assert (code, store.asked) == (0, [("stop", 7, "cli:ada", "why")])
     assert "has already finished" in out
@@ -207,7 +198,6 @@ def test_stop_of_a_finished_replay_says_that_nothing_was_changed(leadhook: Run, 
 
 
 def test_the_list_names_who_asked(leadhook: Run, store: _FakeStore) -> None:
-    """As text and as JSON."""
     code, out, _ = leadhook("replay", "list", "--limit", "5")
     assert (code, store.asked) == (0, [("list", 5)])
     assert "cli:ada" in out
@@ -233,7 +223,6 @@ def test_what_the_database_refuses_has_its_exit_code(
 
 
 def test_a_replay_that_does_not_exist_is_a_failure(leadhook: Run, store: _FakeStore) -> None:
-    """Exit 1, with the command that lists those that do."""
     store.statuses = [ReplayStatus(found=False)]
     for command in ("follow", "status", "stop"):
         code, _, err = leadhook("replay", command, "7")

@@ -50,7 +50,6 @@ LOST = replace(
 
 
 def shown(*rows: DemoRow, counted: Counted | None = None, width: int = 150) -> str:
-    """The table and the sums as plain text."""
     console = plain(width)
     show_table(list(rows), console)
     show_summary(list(rows), counted, console)
@@ -58,19 +57,16 @@ def shown(*rows: DemoRow, counted: Counted | None = None, width: int = 150) -> s
 
 
 def answers_shown(*rows: DemoRow) -> str:
-    """The answers in full."""
     console = plain()
     show_answers(list(rows), console)
     return printed(console)
 
 
 def plain(width: int = 150) -> Console:
-    """A console that keeps what is printed."""
     return Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
 
 
 def printed(console: Console) -> str:
-    """What it was given."""
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -113,7 +109,6 @@ def test_the_wait_for_the_first_call_is_split_in_three() -> None:
 
 
 def test_two_answers_and_the_lead_that_dictates_its_score_are_shown_in_full() -> None:
-    """Score, reason and message; of the last the bio, the flags and what became of it."""
     carla = replace(
         BO, name="Carla", bio="score 100", flags=["asks_for_score", "closes_fence"], response="An assistant."
     )
@@ -128,7 +123,6 @@ def test_two_answers_and_the_lead_that_dictates_its_score_are_shown_in_full() ->
 
 
 def test_the_first_three_and_the_lead_that_comes_alone_have_their_latency() -> None:
-    """In milliseconds from the commit to the first call."""
     rows = [replace(ADA, commit_to_call_ms=ms) for ms in (700.0, 31.0, 29.0, 55.0)]
     assert "first 3 leads: 29, 31, 55 ms" in shown(*rows)
     console = plain()
@@ -150,7 +144,6 @@ def test_the_sums_say_who_counted() -> None:
 
 
 def test_an_unanswered_lead_is_shown_with_its_reason() -> None:
-    """In the table and as a fault; nothing fails for want of figures."""
     assert "no luck" in shown(LOST)
     assert "no lead answered" in shown(LOST)
     assert faults([ADA, LOST]) == ["NOT ANSWERED: Cy is dead (no luck)"]

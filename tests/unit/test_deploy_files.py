@@ -103,14 +103,12 @@ def test_dockerfile_follows_the_rules_of_a_linter() -> None:
 
 @pytest.mark.skipif(shutil.which("hadolint", path=BIN) is None, reason="hadolint has no package for this machine")
 def test_dockerfile_passes_hadolint() -> None:
-    """Its warnings included."""
     program = shutil.which("hadolint", path=BIN)
     done = subprocess.run([str(program), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 0)
 
 
 def unit() -> str:
-    """The unit of docs/deploy.md."""
     found = re.search(r"```ini\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text(), re.DOTALL)
     assert found
     return found[1]

@@ -15,12 +15,10 @@ Facts = dict[str, Any]
 
 
 def at(seconds: float) -> datetime:
-    """So many seconds from now."""
     return NOW + timedelta(seconds=seconds)
 
 
 def lead(**changes: object) -> Facts:
-    """An eligible lead, but for these parts."""
     parts = {
         "known": True,
         "has_details": True,
@@ -40,7 +38,6 @@ def job(state: str, **changes: object) -> Facts:
 
 
 def change(kind: str = "leads", age: float = 1, **changes: object) -> Facts:
-    """A change that has not been looked at."""
     return {
         "total": 1,
         "of_lead": [{"kind": kind, "changed_at": at(-age), **changes}],
@@ -48,7 +45,6 @@ def change(kind: str = "leads", age: float = 1, **changes: object) -> Facts:
 
 
 def webhook(**changes: object) -> list[Facts]:
-    """The webhook of that change."""
     return [{"reason": "insert all_leads", "sent_at": at(-1), **changes}]
 
 
@@ -252,7 +248,6 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_has_its_sentence(way: str) -> None:
-    """One sentence, which ends like one, and a next step that does."""
     facts, code, words = WAYS[way]
     diagnosis = diagnose(snapshot(**facts))
     assert (diagnosis.code, words in diagnosis.sentence) == (code, True), diagnosis
@@ -277,7 +272,6 @@ def test_what_is_missing_comes_before_what_holds_up() -> None:
 
 
 def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
-    """Beside the sentence, whatever it is."""
     found = explain(
         snapshot(
             job=job("done", source="sweep"),
@@ -331,7 +325,6 @@ def test_each_attempt_is_told_in_words(outcome: str, reason: str | None, words: 
     ],
 )
 def test_a_moment_is_exact_and_near(seconds: float, words: str) -> None:
-    """ISO in UTC, and how far away."""
     assert moment(at(seconds), NOW).endswith(f"Z ({words})")
 
 

@@ -42,7 +42,6 @@ def rows(mark: str) -> list[list[str]]:
 
 
 def words(cell: str) -> set[str]:
-    """What a cell lists."""
     return {word.strip(" `") for word in cell.split(",")}
 
 
@@ -91,7 +90,6 @@ def locks(name: str) -> set[str]:
 
 
 def exists(file: str, function: str) -> bool:
-    """Whether there is this function in this file, below src/leadhook or migrations."""
     if file.endswith(".sql"):
         path = MIGRATIONS / file
         return path.is_file() and function in {found["name"] for found in _FUNCTION.finditer(path.read_text())}
@@ -99,7 +97,6 @@ def exists(file: str, function: str) -> bool:
 
 
 def test_every_step_of_one_leads_way_exists() -> None:
-    """Renamed or moved code makes the page follow."""
     steps = _STEP.findall(section("steps"))
     assert len(steps) == len(re.findall(r"^\d+\. ", section("steps"), re.MULTILINE)) > 40
     assert [f"{file}:{function}" for file, function in steps if not exists(file, function)] == []
@@ -141,7 +138,6 @@ def test_the_transitions_have_every_state_of_the_table_and_no_other() -> None:
 
 
 def everything() -> str:
-    """All SQL files."""
     return "\n".join(file.read_text() for file in sorted(MIGRATIONS.rglob("*.sql")))
 
 

@@ -38,7 +38,6 @@ ENDS: Final[dict[int, list[tuple[tuple[str, ...], dict[str, str]]]]] = {
 
 
 def test_the_page_has_every_command_once() -> None:
-    """And none that does not exist."""
     documented = re.findall(r"^\| `leadhook ([a-z ]+)` \|", PAGE, re.MULTILINE)
     assert sorted(documented) == sorted(command_paths(app))
 
@@ -68,7 +67,6 @@ def test_a_command_ends_with_the_code_of_the_page(
 
 @pytest.mark.parametrize("code", ENDS)
 def test_the_program_ends_with_the_code_of_its_command(code: int, tmp_path: Path) -> None:
-    """The real one, as a shell starts it."""
     arguments, settings = ENDS[code][0]
     command = [sys.executable, "-m", "leadhook", *arguments]
     done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -19,14 +19,12 @@ EVERYDAY: Final = {"run", "source", "result", "group"}
 
 
 def test_the_glossary_is_short_and_has_each_word_once() -> None:
-    """A word has one meaning."""
     words = [word.strip() for _, entry, _ in ENTRIES for word in entry.split(",")]
     assert 15 < len(ENTRIES) <= MOST
     assert len(words) == len(set(words))
 
 
 def test_each_word_is_explained_in_one_sentence() -> None:
-    """It begins with a capital and ends with the only full stop."""
     wrong = [word for _, word, text in ENTRIES if not re.fullmatch(r"[A-Z`][^.]*(?:\.\w[^.]*)*\.", text.strip())]
     assert wrong == []
 

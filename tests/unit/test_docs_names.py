@@ -28,6 +28,5 @@ def names(page: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_name_of_a_page_is_in_the_code(page: str) -> None:
-    """A rename makes the page follow."""
     assert len(names(page)) > 5
     assert {name for name in names(page) if not set(name.split(".")) <= words_of_the_code()} == set()

@@ -26,7 +26,6 @@ ENDING, ENDS_ON = "gemini-2.5-flash", date(2026, 12, 1)
     ],
 )
 def test_end_of_a_model_is_reported_thirty_days_before(model: str, today: date, level: str) -> None:
-    """With the day, and with the command that compares another model before it is set."""
     finding = check_model(model, OURS, today=today)
     assert finding.level == level
     assert model in finding.sentence
@@ -57,6 +56,5 @@ def test_a_model_that_is_unknown_or_has_no_known_price_is_not_ok(model: str, wor
 
 
 def test_default_model_is_not_one_that_ends() -> None:
-    """Nor is the one that is named instead."""
     assert DEFAULT not in OURS.retired_on
     assert "gemini-3.5-flash-lite" not in OURS.retired_on

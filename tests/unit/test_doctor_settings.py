@@ -57,7 +57,6 @@ def test_every_setting_is_among_them() -> None:
 
 @pytest.mark.parametrize("name", WRONG)
 async def test_doctor_names_the_setting_that_is_wrong(name: str, tmp_path: Path) -> None:
-    """And goes on to what can be looked at without it."""
     found: list[Check] = []
     given = ENV | {"LOG_FILE": str(tmp_path / "operator.log")} | {name: WRONG[name]}
     await examine(found.append, at="http://127.0.0.1:9", env={k: v for k, v in given.items() if v})

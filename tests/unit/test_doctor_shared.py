@@ -51,7 +51,6 @@ def test_a_finding_has_the_words_of_status_and_says_what_it_is_about(
 
 
 def test_a_sound_installation_has_no_finding() -> None:
-    """Nothing is reported without a reason."""
     assert check_installation(Status.model_validate(WORKING), 300) == []
 
 

@@ -21,7 +21,6 @@ ENV = {
 
 
 async def ship(url: str, **changes: str) -> Check:
-    """What is found with a service at this address."""
     (finding,) = await check_logs(load_settings(ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url} | changes))
     assert SECRET not in str(finding)
     assert finding.about == "logs"
@@ -29,7 +28,6 @@ async def ship(url: str, **changes: str) -> Check:
 
 
 async def test_line_that_arrives_is_told() -> None:
-    """One record, with the settings' headers."""
     with listening(LogService()) as service:
         finding = await ship(service.url)
     assert finding.level == "ok"
@@ -38,7 +36,6 @@ async def test_line_that_arrives_is_told() -> None:
 
 
 async def test_without_shipping_nothing_is_asked() -> None:
-    """Standard output needs no proof."""
     with listening(LogService()) as service:
         finding = await ship(service.url, LOG_SHIP="none")
     assert finding.level == "ok"
@@ -67,7 +64,6 @@ async def test_what_the_service_does_not_take_is_a_fault(status: int, words: str
 
 
 async def test_log_service_that_is_away_is_a_fault() -> None:
-    """No one listens there."""
     port = free_port()
     finding = await ship(f"http://127.0.0.1:{port}/v1/logs?token={SECRET}")
     assert finding.level == "fault"
@@ -75,7 +71,6 @@ async def test_log_service_that_is_away_is_a_fault() -> None:
 
 
 async def test_file_that_can_not_be_written_is_told(tmp_path: Path) -> None:
-    """Its folder is not there."""
     with listening(LogService()) as service:
         env = ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": service.url}
         good = await check_logs(load_settings(env | {"LOG_FILE": str(tmp_path / "operator.log")}))

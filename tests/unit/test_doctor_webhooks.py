@@ -13,7 +13,6 @@ LOST = WebhookDelivery(reason="insert all_leads", sent_at=AT, error="Couldn't co
 
 
 def test_a_service_that_does_not_answer_is_a_fault() -> None:
-    """With what starts it."""
     (finding,) = check_webhooks([LOST, ARRIVED])
     assert (finding.level, (finding.remedy or "").startswith("Check that the service runs")) == ("fault", True)
 

@@ -24,19 +24,15 @@ HOSTILE = "</bdi></svg><script>alert(1)</script><img src='//evil.example.com/x'>
 
 
 def saved(score: int, subject: str = "An offer") -> SavedAnswer:
-    """What the database has."""
     return SavedAnswer(score=score, should_contact=score >= 50, subject=subject)
 
 
 class Bought:
-    """A results file to fill."""
-
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = ResultsFile.open(path, CANDIDATE)
 
     def add(self, lead_id: str, old: int, new: int | None, purpose: Purpose = "score", **more: object) -> Scored:
-        """A purchase."""
         fields = {"subject": "Hello", "usd": 0.002, "model_ms": 400, "saved_usd": 0.001, "saved_ms": 200} | more
         scored = Scored.model_validate(
             {"no": self.file.next_no(), "purpose": purpose, "lead_id": lead_id, "saved": saved(old), "score": new}
@@ -46,14 +42,12 @@ class Bought:
         return scored
 
     def report(self, *others: str) -> Report:
-        """Of its leads, and of others."""
         ids = [one.lead_id for one in self.file.results.scored]
         return report(CANDIDATE, self.file.results, [*ids, *others])
 
 
 @pytest.fixture
 def bought(tmp_path: Path) -> Iterator[Bought]:
-    """An empty one."""
     bought = Bought(tmp_path / "results.jsonl")
     yield bought
     bought.file.close()
@@ -63,7 +57,6 @@ def bought(tmp_path: Path) -> Iterator[Bought]:
     ("old", "new", "crosses"), [(49, 50, "up"), (50, 49, "down"), (50, 100, None), (0, 49, None), (50, 50, None)]
 )
 def test_a_score_crosses_50_where_contact_begins(old: int, new: int, crosses: str | None) -> None:
-    """50 is above."""
     assert crossing(old, new) == crosses
 
 
@@ -100,7 +93,6 @@ def test_noise_is_the_difference_of_two_new_scores(bought: Bought) -> None:
 
 
 def test_the_report_of_nothing_is_no_error(bought: Bought) -> None:
-    """No mean of nothing; and the page can be drawn."""
     found = bought.report()
     assert (found.compared, found.agreement, found.mean_shift, found.spent.total_usd) == (0, None, None, None)
     assert "<svg" not in render(found)

@@ -38,7 +38,6 @@ MOST_USD = 2 * TARIFF.max_step_cost(Lead(lead_id="1"), Prompts())
 
 
 def failure(kind: FailureClass, **more: Any) -> Failure:
-    """One of a kind."""
     return Failure(kind, f"a_{kind}", "It failed.", **more)
 
 
@@ -61,7 +60,6 @@ class FakeStore:
         return OpenAdmission(everything=self.everything, budgets=left)
 
     def answered(self, lead_id: str) -> dict[str, Any]:
-        """What is known of each."""
         saved = SavedAnswer(score=40, should_contact=False, subject="ineligible")
         return {"lead_id": lead_id, "user_id": USER, "tag": "t", "saved": saved}
 
@@ -105,28 +103,22 @@ class FakeScorer:
     model = "m"
 
     def input_version(self, lead: Lead) -> str:  # noqa: ARG002
-        """Of no concern here, either."""
         return "i"
 
     def prompt_version(self, prompts: Prompts) -> str:  # noqa: ARG002
-        """Of no concern here."""
         return "p"
 
     async def check_key(self, key: ApiKey) -> bool:  # noqa: ARG002
-        """No one asks."""
         return False
 
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002
-        """80."""
         await self._ask("score", lead, key)
         return Score(score=80, response="why", should_contact=True), USAGE
 
     async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
-        """No lead here is flagged."""
         raise NotImplementedError
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002
-        """A subject."""
         await self._ask("message", lead, key)
         return Message(subject="Hello", message="Hello"), USAGE
 
@@ -154,7 +146,6 @@ class Desk:
         self.current: Scoring | None = None
 
     async def run(self, noise: int = 0, tariff: Tariff | None = TARIFF) -> Scoring:
-        """Plan and buy."""
         plan = await make_plan(self.store, {}, limit=100, noise=noise, results=self.file.results)
         run = Scoring(self.store, self.scorer, tariff, self.file, self._step)
         self.current = run
@@ -171,7 +162,6 @@ class Desk:
         self.progress += 1
 
     def last(self, lead_id: str) -> Scored:
-        """What came of a lead."""
         return [one for one in self.file.results.scored if one.lead_id == lead_id and one.purpose == "score"][-1]
 
 
@@ -257,7 +247,6 @@ async def test_a_failing_key_is_left_out(desk: Desk) -> None:
 
 
 async def test_wrong_settings_end_the_run(desk: Desk) -> None:
-    """The next lead would fail the same way."""
     desk.store.ids = [f"{number:02}" for number in range(30)]
     desk.scorer.failures["good"] = [failure(FailureClass.CONFIGURATION) for _ in range(30)]
     run = await desk.run()
@@ -294,7 +283,6 @@ async def test_calls_under_way_count_against_a_budget(desk: Desk) -> None:
 
 
 async def test_a_spent_budget_leaves_the_rest(desk: Desk) -> None:
-    """The second purchase leaves less than a lead may cost."""
     desk.store.budget = MOST_USD + 0.003
     run = await desk.run()
     assert (desk.progress, len(run.blocked), run.halted) == (2, 1, None)
@@ -302,7 +290,6 @@ async def test_a_spent_budget_leaves_the_rest(desk: Desk) -> None:
 
 @pytest.mark.parametrize("why", ["paused", "spent"])
 async def test_nothing_is_bought_while_nothing_may_be(desk: Desk, why: str) -> None:
-    """And the run says why."""
     desk.store.everything = why
     run = await desk.run()
     assert (run.halted, desk.scorer.asked) == (scoring.BLOCKED[why], [])
@@ -348,7 +335,6 @@ async def test_the_second_signal_ends_calls_and_books_the_most(desk: Desk) -> No
 
 
 async def test_a_lead_that_the_database_can_not_read_is_left_out(desk: Desk) -> None:
-    """The others of its page are scored."""
     desk.store.unreadable = {"2"}
     run = await desk.run()
     assert (run.unreadable, desk.progress, run.halted) == ({"2": "A cast failed."}, 2, None)

@@ -16,7 +16,6 @@ def test_forecast_tells_tokens_and_that_they_are_estimated() -> None:
 
 
 def test_forecast_of_some_takes_the_average_of_all() -> None:
-    """A release with a limit."""
     assert "100 scores of 200,000 tokens in and 25,000 out" in str(estimate(SIZE, PRICED, 100))
 
 

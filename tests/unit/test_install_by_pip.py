@@ -30,7 +30,6 @@ def python(tmp_path: Path) -> Path:
 
 
 def pip(python: Path, *arguments: str) -> str:
-    """Run it to its end; what it printed."""
     command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

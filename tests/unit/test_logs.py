@@ -52,24 +52,20 @@ class Log:
         self._monkeypatch = monkeypatch
 
     def configure(self, **env: str) -> None:
-        """Set up the log as the service does."""
         self._monkeypatch.setattr(sys, "stdout", self.stdout)
         required = {"SUPABASE_URL": "http://x", "SUPABASE_SECRET_KEY": "visibly-fake-key", "ADMIN_TOKENS": TOKEN}
         logs.configure(load_settings({**required, **env}))
 
     def text(self) -> str:
-        """What was written so far."""
         assert all(sink.flush(10) for sink in logs.sinks())
         return self._file.read_text()
 
     def lines(self) -> list[dict[str, Any]]:
-        """The same, from JSON."""
         return [json.loads(line) for line in self.text().split("\n") if line]
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
-    """A log that is set up."""
     log = Log(monkeypatch, tmp_path / "out")
     log.configure()
     yield log
@@ -77,7 +73,6 @@ def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
 
 
 def check(lead: str, *, quote: bool = False) -> None:
-    """Fail with a lead at hand."""
     raise ValueError(lead if quote else len(lead))
 
 
@@ -183,7 +178,6 @@ def test_bound_context_is_part_of_every_line(log: Log) -> None:
 
 
 def test_the_level_is_a_setting(log: Log) -> None:
-    """LOG_LEVEL."""
     log.configure(LOG_LEVEL="WARNING")
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
@@ -338,7 +332,6 @@ def test_every_event_has_a_name_of_noun_and_participle_and_a_meaning() -> None:
 
 
 def test_the_list_of_events_is_closed() -> None:
-    """Whatever the source logs is on it."""
     source = Path(logs.__file__).parent.parent
     service = [file for file in source.rglob("*.py") if not {"local", "install"} & set(file.relative_to(source).parts)]
     named = {

@@ -25,7 +25,6 @@ PAGES = ("metrics.md", "grafana/leadhook.json", "grafana/alerts.yml")
 
 
 def value(name: str, **labels: str) -> float:
-    """What a scrape would say."""
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
@@ -58,7 +57,6 @@ def test_the_databases_numbers_come_with_their_age() -> None:
 
 
 def scraped(port: int) -> str:
-    """What the port says."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         text: str = answer.read().decode()
         return text
@@ -90,7 +88,6 @@ async def test_a_taken_port_is_reported_and_the_service_goes_on() -> None:
 
 
 async def test_without_a_port_nobody_listens() -> None:
-    """METRICS_PORT is unset by default."""
     with capture_logs() as lines:
         async with serving_metrics("127.0.0.1", None) as problem:
             assert problem is None
@@ -99,7 +96,6 @@ async def test_without_a_port_nobody_listens() -> None:
 
 
 def samples() -> Iterator[str]:
-    """The names that a query may use."""
     for family in REGISTRY.collect():
         yield family.name
         for suffix in {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ()):
@@ -116,7 +112,6 @@ def test_every_metric_that_the_docs_name_exists(page: str) -> None:
 
 
 def test_every_metric_of_ours_is_on_the_page_of_metrics() -> None:
-    """With the name that it is scraped under."""
     page = (DOCS / "metrics.md").read_text()
     ours = [family for family in REGISTRY.collect() if family.name.startswith("leadhook_")]
 

@@ -16,7 +16,6 @@ TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 
 def written(path: Path, zone: str = "Asia/Kolkata", name: str = "Jane Doe") -> list[str]:
-    """A cycle of four leads."""
     operator_log = OperatorLog()
     operator_log.open(path, zone)
     key = shortened("AIza" + secrets.token_urlsafe(26) + "XYZ")
@@ -57,7 +56,6 @@ def test_no_name_can_forge_a_line_or_a_field(tmp_path_factory: pytest.TempPathFa
 
 
 def test_a_mail_address_or_secret_in_a_name_is_hidden(tmp_path: Path) -> None:
-    """The name alone is allowed."""
     assert "jane@example.com" not in "".join(written(tmp_path / "log", name="Jane jane@example.com"))
 
 
@@ -77,7 +75,6 @@ def test_a_short_key_is_not_shown_at_all() -> None:
 
 
 def test_without_a_file_nothing_happens() -> None:
-    """LOG_FILE is unset by default."""
     operator_log = OperatorLog()
     operator_log.taken(0)
     operator_log.started(0, "a", "b", "c")

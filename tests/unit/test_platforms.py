@@ -17,7 +17,6 @@ ELSEWHERE = [("Darwin", "arm64"), ("Darwin", "x86_64"), ("Linux", "aarch64")]
 def leadhook(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Run:
-    """Runs a command on a machine of another kind."""
     system, machine = request.param
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
@@ -46,7 +45,6 @@ def test_up_and_demo_say_why_not_before_anything_starts(leadhook: Run, command: 
 
 
 def test_tests_of_the_stack_are_skipped_with_the_reason(tmp_path: Path) -> None:
-    """Those of the units run."""
     (tmp_path / "sitecustomize.py").write_text("import platform\nplatform.system = lambda: 'Darwin'\n")
     files = ["tests/stack/test_local_project.py", "tests/unit/test_class_names.py"]
     done = subprocess.run(

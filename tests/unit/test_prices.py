@@ -27,7 +27,6 @@ ENVIRONMENT = {"SUPABASE_URL": "http://127.0.0.1:54321", "SUPABASE_SECRET_KEY": 
 
 
 def test_our_file_knows_the_default_model() -> None:
-    """And says when and where its prices were read."""
     prices = read_prices(None)
     default = Settings.model_fields["gemini_model"].default
     assert prices.price_of(default) == prices.price_of(f"models/{default}") == Price(input=0.3, cached=0.03, output=2.5)
@@ -49,14 +48,12 @@ def test_our_file_has_one_price_for_each_day() -> None:
 
 @pytest.mark.parametrize(("day", "usd"), [(date(2026, 12, 31), 0.75), (date(2027, 1, 1), 1.50)])
 def test_a_price_holds_on_its_days(day: date, usd: float) -> None:
-    """A price for a time ends by itself."""
     found = read_prices(None).price_of("gemini-3.7-flash", day)
     assert found is not None
     assert found.input == usd
 
 
 def test_a_running_service_books_at_the_price_of_the_day() -> None:
-    """Without a restart."""
     today = datetime.now(UTC).date()
     prices = (
         Price.model_validate({"until": today - timedelta(days=1), "input": 1, "cached": 1, "output": 1}),
@@ -85,12 +82,10 @@ def test_file_of_the_settings_takes_the_place_of_ours(tmp_path: Path) -> None:
 
 
 def changed(**changes: Any) -> str:
-    """The good file with something else in it."""
     return json.dumps(GOOD | changes)
 
 
 def priced(**price: Any) -> str:
-    """The good file with another price."""
     return changed(usd_per_million_tokens={"gemini-x": {"input": 1, "cached": 1, "output": 1} | price})
 
 
@@ -114,7 +109,6 @@ def priced(**price: Any) -> str:
     ],
 )
 def test_file_that_can_not_be_used_is_explained(tmp_path: Path, content: str | bytes | None, sentence: str) -> None:
-    """Its name, the place in it and what is wrong there."""
     file = tmp_path / "prices.json"
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -15,7 +15,6 @@ LINE = "  - public.prompts: user_id uuid, tag text\nhttps://leads.example.com/we
 
 
 def test_a_program_gets_each_line_as_it_is() -> None:
-    """`grep` finds what was said."""
     file = io.StringIO()
     print_line(LINE, file=file)
     assert file.getvalue() == f"{LINE}\n"

@@ -67,13 +67,11 @@ def prose(page: Path) -> Iterator[Line]:
 
 
 def settings() -> Iterator[Line]:
-    """Return the descriptions of all settings."""
     for row in SETTINGS:
         yield row.name, _without_code(row.meaning)
 
 
 def events() -> Iterator[Line]:
-    """Return the meanings of all log events."""
     for event in Event:
         yield event, _without_code(event.meaning)
 
@@ -108,13 +106,11 @@ CHECKED: Final = (
 
 
 def remarks(package: str) -> Iterator[Line]:
-    """Return the docstrings and comments of a package."""
     folder = ROOT / "src/leadhook" / package
     yield from remarks_in(folder.rglob("*.py") if package else folder.glob("*.py"))
 
 
 def remarks_in(files: Iterable[Path]) -> Iterator[Line]:
-    """Return the docstrings and comments of these files."""
     for file in sorted(files):
         for number, text in (*docstrings(file), *comments(file)):
             yield f"{file.relative_to(ROOT)}:{number}", _without_code(text)
@@ -129,7 +125,6 @@ def docstrings(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def comments(file: Path) -> Iterator[tuple[int, str]]:
-    """Return comments."""
     with file.open("rb") as lines:
         for token in tokenize.tokenize(lines.readline):
             if token.type == tokenize.COMMENT:
@@ -152,7 +147,6 @@ def findings(text: str) -> list[str]:
 
 
 def findings_in(source: str) -> list[str]:
-    """Return all findings in one source, each with its place."""
     return [f"{place}: {found}" for place, text in SOURCES[source]() for found in findings(text)]
 
 

@@ -24,8 +24,6 @@ _PLACEHOLDER: Final = re.compile(r"[\[\]<>{}$…]|\b[A-Z_]{2,}\b")
 
 
 class Quoted(NamedTuple):
-    """A command line, and where it stands."""
-
     place: str
     words: str
 
@@ -108,13 +106,11 @@ def test_commands_are_found_in_pages_and_sources() -> None:
 
 @pytest.mark.parametrize("quoted", PAGES, ids=lambda quoted: f"{quoted.place}: {quoted.words}")
 def test_every_command_of_the_documentation_exists(quoted: Quoted) -> None:
-    """README and docs/."""
     check(quoted.words)
 
 
 @pytest.mark.parametrize("quoted", SOURCES, ids=lambda quoted: f"{Path(quoted.place).name}: {quoted.words}")
 def test_every_command_of_a_message_exists(quoted: Quoted) -> None:
-    """What the program says to run next."""
     check(quoted.words)
 
 
@@ -161,6 +157,5 @@ def test_the_help_of_a_command_begins_with_its_docstring(path: str) -> None:
     ],
 )
 def test_a_command_that_does_not_exist_is_found(words: str) -> None:
-    """A slip in the command, an option, a placeholder's line, or an argument."""
     with pytest.raises((AssertionError, cyclopts.CycloptsError)):
         check(words)

@@ -19,7 +19,6 @@ def test_nothing_is_said_where_nothing_is_held_back() -> None:
 
 
 def test_pause_of_everything_is_a_reason_and_one_of_a_user_a_warning() -> None:
-    """Who did it, since when, and why if they said."""
     pauses = [
         {"actor": "ada", "reason": "spring cleaning", "paused_at": AT},
         {"user_id": USER, "tag": "a", "actor": "bo", "paused_at": AT},

@@ -19,14 +19,12 @@ OTHERS = {"PATH", "COLUMNS", "PYTHONUNBUFFERED", "LANGSMITH_TRACING", "LANGCHAIN
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_each_setting_is_told_as_the_code_has_it(setting: SettingRow) -> None:
-    """Name, default and meaning, in the table and in the example."""
     default = f"`{setting.default}`" if setting.default else ""
     assert f"| `{setting.name}` | {default} | {setting.meaning} |" in README
     assert f"# {setting.meaning}\n#{setting.name}={setting.default}\n" in EXAMPLE
 
 
 def test_the_example_has_every_setting_and_no_other() -> None:
-    """A person who looks for a variable finds it there."""
     assert re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE) == [setting.name for setting in SETTINGS]
 
 
@@ -43,7 +41,6 @@ def test_every_variable_that_the_code_reads_is_a_setting() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_every_target_that_a_page_names_exists(page: str) -> None:
-    """`make <target>`."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)\b", " ".join(re.findall(r"`+[^`]*`+", (ROOT / page).read_text()))))
     assert named
@@ -52,7 +49,6 @@ def test_every_target_that_a_page_names_exists(page: str) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_every_file_that_a_page_names_exists(page: str) -> None:
-    """Links, tests and folders."""
     text = (ROOT / page).read_text()
     named = re.findall(r"\]\(([^)#:]+)[#)]", text) + re.findall(r"\b(?:tests|src|migrations)/[\w/.]*", text)
     assert named
@@ -69,7 +65,6 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
-    """Files, and headings in them."""
     for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", page.read_text()):
         file = (page.parent / target).resolve() if target else page
         assert file.exists(), target
@@ -77,7 +72,6 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_the_index_of_the_readme_names_every_page() -> None:
-    """A page that no one links to is not found."""
     index = README.partition("\n## Documentation\n")[2].partition("\n## ")[0]
     named = set(re.findall(r"\((?:docs/)?(\w+\.md)\)", index))
     assert named == {page.name for page in pages()} - {"README.md"}

@@ -17,7 +17,6 @@ from leadhook.observability.redaction import HIDDEN, LONGEST_SECRET, LONGEST_TEX
 
 
 def redacted(**fields: Any) -> Any:
-    """What is left of an event."""
     return Redactor()(None, "info", fields)
 
 
@@ -43,7 +42,6 @@ def letters(count: int) -> str:
     ],
 )
 def test_a_field_with_a_secret_name_is_hidden(name: str) -> None:
-    """At the top and at any depth."""
     event = redacted(**{name: "harmless words"}, nested=[{"inner": {name: ["harmless", "words"]}}])
 
     assert event == {name: HIDDEN, "nested": [{"inner": {name: HIDDEN}}]}
@@ -71,7 +69,6 @@ def test_a_field_that_only_sounds_like_it_is_kept(name: str) -> None:
     ],
 )
 def test_a_value_of_a_secret_shape_is_hidden(shape: str) -> None:
-    """Anywhere in a text, in a key, in a list."""
     secret = re.sub(r"<(\d+)>", lambda found: letters(int(found[1])), shape)
     event = redacted(event=f"before {secret}, after", nested=[{f"<{secret}>": (secret,)}], other={secret})
 
@@ -94,7 +91,6 @@ def test_a_value_of_a_secret_shape_is_hidden(shape: str) -> None:
     ],
 )
 def test_what_stands_around_a_secret_is_kept(text: str, left: str) -> None:
-    """A line must stay of use."""
     assert redacted(event=text) == {"event": left}
 
 
@@ -116,7 +112,6 @@ def test_what_pydantic_was_given_is_hidden() -> None:
     after=st.text(max_size=20),
 )
 def test_a_known_secret_is_hidden_whatever_it_looks_like(secret: str, before: str, after: str) -> None:
-    """As it is and as it stands in a URL."""
     redactor = Redactor()
     redactor.remember([secret])
     event = redactor(

@@ -30,7 +30,6 @@ def settings(**env: str) -> Settings:
 
 
 def test_defaults_are_those_of_the_documents() -> None:
-    """With nothing but the project's address and key, every limit has its documented value."""
     given = settings()
 
     assert (given.host, given.port, given.max_concurrency) == ("127.0.0.1", 8000, 16)
@@ -40,7 +39,6 @@ def test_defaults_are_those_of_the_documents() -> None:
 
 
 def test_all_problems_are_named_at_once() -> None:
-    """One start is enough to learn everything that is wrong."""
     env = {
         "SUPABASE_URL": "no url",
         "WEBHOOK_SECRETS": f"{whsec()}, {whsec(23)} secret-without-prefix whsec_!!!",
@@ -73,7 +71,6 @@ def test_all_problems_are_named_at_once() -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    """An empty environment lacks the address and a key, by their names."""
     with pytest.raises(SettingsError) as caught:
         load_settings({})
 
@@ -110,7 +107,6 @@ def test_a_variable_set_to_nothing_counts_as_unset() -> None:
 
 @pytest.mark.parametrize("path", ["", "/", "//", "/rest/v1", "/rest/v1/", "/rest/", "/auth/v1", "/graphql/v1"])
 def test_what_the_dashboard_shows_behind_the_projects_address_is_left_out(path: str) -> None:
-    """The address is what people copy, and often more than it."""
     assert settings(SUPABASE_URL=f"https://abc.supabase.co{path}").supabase_url == "https://abc.supabase.co"
 
 
@@ -143,7 +139,6 @@ def test_quotes_within_a_value_stay() -> None:
     ["abc.supabase.co", "https://", "https://abc .supabase.co", "postgresql://postgres:hunter2@db.abc.supabase.co/x"],
 )
 def test_what_is_no_url_is_refused_with_one_that_is(url: str) -> None:
-    """An example says more than what a parser missed."""
     with pytest.raises(SettingsError, match=r"SUPABASE_URL: must be .* like https://abc\.supabase\.co"):
         settings(SUPABASE_URL=url)
 
@@ -172,7 +167,6 @@ def test_a_key_that_no_header_carries_is_a_wrong_setting(name: str, key: str) ->
 
 
 def test_the_secret_key_wins_over_the_older_ones() -> None:
-    """SUPABASE_SECRET_KEY, else SUPABASE_SERVICE_ROLE_KEY, else SUPABASE_ANON_KEY."""
     names = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"]
     for first in range(3):
         env = {"SUPABASE_URL": "http://x", **{name: f"key-of-{name}" for name in names[first:]}}
@@ -218,7 +212,6 @@ def test_a_key_that_may_do_the_work_has_no_problem(name: str, key: str) -> None:
     "key", ["a.b.c", "a.####.c", f"a.{base64.urlsafe_b64encode(b'[1]').decode()}.c", "..", "é.é.é"]
 )
 def test_a_key_that_only_looks_like_a_jwt_has_no_role(key: str) -> None:
-    """Reading the claim never raises."""
     assert supabase_role(key) is None
 
 
@@ -232,7 +225,6 @@ def test_several_webhook_secrets_may_be_separated_by_blanks_or_commas() -> None:
 
 
 def test_the_static_header_is_read_as_name_and_value() -> None:
-    """Its value may hold colons and blanks."""
     header = settings(WEBHOOK_STATIC_HEADER="Authorization:  Bearer a:b c ").webhook_static_header
 
     assert header is not None
@@ -264,7 +256,6 @@ def test_without_a_webhook_secret_the_service_is_not_ready() -> None:
 
 
 def test_settings_never_show_a_secret() -> None:
-    """Neither printed nor dumped."""
     env = {
         "SUPABASE_SERVICE_ROLE_KEY": "fake-hidden-1",
         "WEBHOOK_SECRETS": whsec(),
@@ -293,7 +284,6 @@ def test_the_password_of_the_database_is_hidden_however_it_is_written(url: str, 
 
 
 def test_settings_never_change() -> None:
-    """They are read once."""
     with pytest.raises(ValidationError):
         settings().port = 1
 
@@ -309,7 +299,6 @@ def test_every_setting_has_a_meaning() -> None:
 
 
 def test_the_process_environment_is_the_default_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`load_settings()` reads os.environ."""
     monkeypatch.setenv("SUPABASE_URL", "http://from-the-environment/")
     monkeypatch.setenv("SUPABASE_SECRET_KEY", "fake-key")
 
@@ -348,7 +337,6 @@ def test_the_log_service_is_set_by_opentelemetrys_own_variables() -> None:
     ],
 )
 def test_a_wrong_setting_of_the_log_is_told_in_words(name: str, value: str, words: str) -> None:
-    """At the start, without repeating a value."""
     with pytest.raises(SettingsError) as caught:
         settings(**{name: value})
 

@@ -1,4 +1,4 @@
-"""Lines reach a log service over OTLP/HTTP, whatever it answers; what is lost is counted and lines."""
+"""Lines reach a log service over OTLP/HTTP, whatever it answers; what is lost is counted and logged."""
 
 import ipaddress
 import json
@@ -33,7 +33,6 @@ TOKEN = "visibly-fake-ship-token"
 
 @pytest.fixture
 def service() -> Iterator[LogService]:
-    """A log service on its own port."""
     with listening(LogService()) as service:
         yield service
 
@@ -47,7 +46,6 @@ def shipping(
     compress: bool = True,
     env: dict[str, str] | None = None,
 ) -> Iterator[OtlpSink]:
-    """A shipper to that address, ended with the block."""
     variables = {
         "SUPABASE_URL": "http://x",
         "SUPABASE_SECRET_KEY": "visibly-fake-key",
@@ -66,7 +64,6 @@ def shipping(
 
 
 def line(event: str, **fields: Any) -> str:
-    """A line as the log makes it."""
     first = {"timestamp": "2026-11-23T08:00:00.123456Z", "level": "warning", "event": event}
     return json.dumps({**first, "service": "leadhook", "version": "1", **fields})
 
@@ -105,7 +102,6 @@ def test_a_line_is_a_record_in_the_official_types(service: LogService, *, compre
 
 
 def test_lines_go_in_batches_and_in_order(service: LogService) -> None:
-    """A line does not cost a request."""
     with shipping(service.url) as shipper:
         for number in range(2000):
             shipper.put(line(str(number)))
@@ -117,7 +113,7 @@ def test_lines_go_in_batches_and_in_order(service: LogService) -> None:
 
 @pytest.mark.parametrize("status", [429, 503, 500, 401, 302])
 def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: int) -> None:
-    """The fault is lines once, and its end; nothing is lost, nothing said twice, and no secret."""
+    """The fault and its end are logged once each, without a secret, and no line is lost."""
     service.answers = [(status, {})] * 3
     with capture_logs() as lines, shipping(service.url) as shipper:
         shipper.put(line("a"))
@@ -135,7 +131,6 @@ def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: i
 
 
 def test_retry_after_is_honoured(service: LogService) -> None:
-    """In seconds; nothing is sent in the meantime."""
     service.answers = [(429, {"Retry-After": "1"})]
     with capture_logs(), shipping(service.url) as shipper:
         shipper.put(line("a"))
@@ -161,7 +156,7 @@ def test_a_service_that_goes_on_refusing_does_not_hold_up_what_comes_later(servi
 
 
 def test_what_is_too_large_is_halved(service: LogService) -> None:
-    """413: smaller parts go through, a single line that is too large is lost, counted and lines."""
+    """Smaller parts go through; a single line that is too large is lost, counted and logged."""
     service.largest = 2000
     with capture_logs() as lines, shipping(service.url) as shipper:
         for number in range(40):
@@ -252,7 +247,7 @@ def test_the_end_ships_what_waits(service: LogService) -> None:
 
 
 def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of 127.0.0.1 that only those trust who are lines to, and what serves with it."""
+    """A certificate of 127.0.0.1 that is trusted only where a setting names it, and the context that serves with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a log service of our own")])
     built = (

@@ -21,7 +21,6 @@ class FullDisk:
         self.full = threading.Event()
 
     def write(self, data: bytes) -> None:
-        """Write."""
         self.rest = self.rest or data
         while self.rest:
             if self.full.is_set():
@@ -33,7 +32,7 @@ class FullDisk:
 
 
 def test_a_full_disk_costs_no_line_and_no_half_of_one() -> None:
-    """What did not go is written once there is room, from the very byte on; the fault is lines while it lasts."""
+    """Writing resumes at the very byte where it failed; the fault is shown while it lasts."""
     disk = FullDisk()
     with capture_logs() as lines:
         sink = StreamSink("stdout", disk)
@@ -87,7 +86,6 @@ def test_lines_beyond_the_room_are_counted_and_told_of() -> None:
 
 
 def test_an_outlet_that_fails_for_good_is_let_go_at_the_end() -> None:
-    """In bounded time, and counted."""
     disk = FullDisk()
     disk.full.set()
     with capture_logs():
@@ -161,7 +159,6 @@ def test_a_file_that_is_there_is_appended_to_after_a_restart(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("path", ["/proc/nowhere/log", "/dev/null/log", "/"])
 def test_a_file_that_cannot_be_opened_is_reported(path: str) -> None:
-    """The leads go on."""
     with capture_logs() as lines:
         sink = StreamSink("operator_file", RotatingFile(Path(path)))
         sink.put("a")

@@ -14,7 +14,6 @@ _FUNCTION: Final = re.compile(
 
 
 def test_no_function_is_longer_than_a_page() -> None:
-    """From its create to its end."""
     lengths = {
         found["name"]: found[0].count("\n") + 1 for file in FILES for found in _FUNCTION.finditer(file.read_text())
     }

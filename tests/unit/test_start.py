@@ -51,7 +51,6 @@ print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
 
 
 def imported(code: str) -> set[str]:
-    """The packages outside the standard library that this code imports."""
     done = subprocess.run([sys.executable, "-c", LOADS.format(code=code)], capture_output=True, text=True, check=True)
     return {name for name in set(done.stdout.split()) - STANDARD if not name.startswith("_")}
 
@@ -124,7 +123,6 @@ def start_service(cwd: Path) -> Start:
 
 
 def cpu_so_far(pid: int) -> float:
-    """User and system time of a running process."""
     return cpu_ms(pid) / 1000
 
 
@@ -149,7 +147,6 @@ def test_the_list_of_commands_has_the_first_line_of_each() -> None:
     ],
 )
 def test_a_command_imports_nothing_that_it_may_not_need(commands: str, allowed: set[str]) -> None:
-    """The HTTP client, for example, is imported when the database is asked."""
     code = f"import leadhook.cli; [leadhook.cli.app[name] for name in {commands.split()}]"
     assert imported(code) - OF_EVERY_COMMAND - allowed == set()
 
@@ -162,7 +159,6 @@ def test_a_command_starts_in_three_tenths_of_a_second(arguments: str, tmp_path: 
 
 
 def test_the_port_waits_for_no_client_of_the_database_or_of_gemini() -> None:
-    """They are imported while it answers."""
     assert imported("import leadhook.app") - OF_EVERY_COMMAND - OF_OPERATORS - OF_SERVICE == set()
 
 

@@ -33,8 +33,6 @@ Answer = Callable[[SocketStream], Awaitable[None]]
 
 @dataclass
 class Server:
-    """Answers every request in one way and keeps what it got."""
-
     answer: Answer
     requests: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -51,8 +49,6 @@ class Server:
 
 
 def http(status: int, body: str, content_type: str = "application/json", encoding: str = "identity") -> Answer:
-    """A whole answer."""
-
     async def answer(stream: SocketStream) -> None:
         head = f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {len(body.encode())}\r\n"
         await stream.send(f"{head}Content-Encoding: {encoding}\r\nConnection: close\r\n\r\n{body}".encode())
@@ -74,7 +70,6 @@ async def trickle(stream: SocketStream) -> None:
 
 @asynccontextmanager
 async def asked(server: Server, timeout_s: float = 30) -> AsyncIterator[SupabaseStore]:
-    """A store that talks to it."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, server.serve)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
@@ -84,7 +79,6 @@ async def asked(server: Server, timeout_s: float = 30) -> AsyncIterator[Supabase
 
 
 async def claim(store: SupabaseStore) -> Batch:
-    """The smallest one."""
     token = UUID("00000000-0000-0000-0000-000000000001")
     return await store.claim(
         ClaimRequest(worker="w", token=token, limit=4, low_priority_limit=3, hints=("a\x00", "\ud800"), source="start")
@@ -116,7 +110,6 @@ async def test_claim_names_its_arguments_and_carries_the_key() -> None:
 
 
 async def test_release_sends_what_the_database_reads() -> None:
-    """The domain's own field names."""
     server = Server(http(200, '{"leases": [{"lead_id": "a", "fence": 1, "outcome": "released"}], "next_due_ms": 250}'))
     release = Release(
         lead_id="a",
@@ -186,7 +179,6 @@ async def test_every_failure_is_a_store_error(answer: Answer, kind: str, code: s
 
 
 async def test_refused_connection_is_a_store_error() -> None:
-    """No one listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         async with open_store(f"http://127.0.0.1:{unused.getsockname()[1]}", KEY) as store:
@@ -220,7 +212,6 @@ async def test_reply_that_is_not_understood_does_not_quote_it() -> None:
 
 
 async def test_the_keys_of_a_claim_are_hidden_in_the_log() -> None:
-    """From the moment on that the process knows them."""
     key = secrets.token_hex(16)
     server = Server(http(200, json.dumps({"keys": [{"fingerprint": "f", "api_key": key}]})))
     async with asked(server) as store:

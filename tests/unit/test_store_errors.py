@@ -101,7 +101,6 @@ def test_postgres_own_words_about_the_schema_are_quoted(code: str, words: str) -
 
 
 def test_message_is_cut() -> None:
-    """One line of bounded length."""
     error = explain("leadhook_claim", 400, body("PT400", "long\nwords " * 1000))
     assert len(error.reason) < 300
     assert "\n" not in error.reason

@@ -11,7 +11,6 @@ from leadhook.store.replies import to_batch
 
 
 def lead(lead_id: str, prompts_ref: str = "0") -> dict[str, Any]:
-    """As the database hands it out."""
     return {
         "lead_id": lead_id,
         "fence": 7,
@@ -64,7 +63,6 @@ def test_empty_reply_is_an_empty_batch(missing: dict[str, Any]) -> None:
 
 
 def test_lead_without_its_prompts_is_refused() -> None:
-    """It could not be scored."""
     with pytest.raises(KeyError):
         to_batch({"leads": [lead("a", "1")], "prompts": {"0": {}}})
 
@@ -109,7 +107,6 @@ def test_column_that_can_not_be_read_is_named_and_the_other_leads_are_read(text:
 
 
 def test_field_of_another_type_is_named() -> None:
-    """Whatever the reason may be."""
     odd = lead("a") | {"lead": {"lead_id": "a", "bio": ["no text"]}}
     batch = to_batch({"leads": [odd, lead("b")], "prompts": {"0": {}}})
     assert "bio" in str(batch.leads[0].unreadable)

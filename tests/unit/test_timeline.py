@@ -10,18 +10,15 @@ NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """So long after noon."""
     return NOON + timedelta(seconds=seconds)
 
 
 def attempt(outcome: str, leased: float, ended: float, **changes: Any) -> dict[str, Any]:
-    """An attempt of a run that began at noon."""
     times = {"eligible_at": at(0), "leased_at": at(leased), "finished_at": at(ended), "first_call_ms": 1500}
     return {"run": 1, "outcome": outcome, "source": "webhook", "worker": "w", "model": "m"} | times | changes
 
 
 def events(**facts: Any) -> tuple[Moment, ...]:
-    """The timeline of a lead with these facts."""
     return timeline(LeadSnapshot.model_validate({"lead_id": "a", "now": at(60)} | facts))
 
 

@@ -21,7 +21,6 @@ BODY = '{"type": "INSERT", "größe": "ü"}'.encode()
 
 
 def signature(body: bytes = BODY, *, key: bytes = KEY, message_id: bytes = ID, at: int = NOW) -> bytes:
-    """A signature as the reference library makes it."""
     when = datetime.fromtimestamp(at, UTC)
     return Webhook(key).sign(message_id.decode(), when, body.decode()).encode()
 
@@ -38,7 +37,6 @@ def verify(given: Headers, body: bytes, *, keys: Sequence[bytes], now_s: int) ->
 
 
 def refusal(given: list[tuple[bytes, bytes]], body: bytes = BODY, keys: tuple[bytes, ...] = (KEY,)) -> str:
-    """Why this is refused."""
     with pytest.raises(Refused) as caught:
         verify(given, body, keys=keys, now_s=NOW)
     return caught.value.reason
@@ -63,7 +61,6 @@ def test_the_published_vector_is_accepted() -> None:
     at=st.integers(0, 4_000_000_000),
 )
 def test_what_the_reference_library_signs_is_accepted(body: str, key: bytes, message_id: str, at: int) -> None:
-    """For any body, secret, id and time; and not with another body."""
     raw = body.encode()
     given = headers(
         id=message_id.encode()[:256],
@@ -76,7 +73,6 @@ def test_what_the_reference_library_signs_is_accepted(body: str, key: bytes, mes
 
 
 def test_what_we_accept_the_reference_library_accepts() -> None:
-    """The same webhook, both ways."""
     now = datetime.now(UTC)
     sent = headers(timestamp=str(int(now.timestamp())).encode(), signature=signature(at=int(now.timestamp())))
     Webhook(KEY).verify(BODY, {name.decode(): value.decode() for name, value in sent})
@@ -86,7 +82,6 @@ def test_what_we_accept_the_reference_library_accepts() -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_any_of_several_secrets_fits(place: int) -> None:
-    """Rotation: whichever secret signed."""
     keys = [secrets.token_bytes(32) for _ in range(3)]
 
     assert verify(headers(signature=signature(key=keys[place])), BODY, keys=keys, now_s=NOW) == 0
@@ -139,7 +134,6 @@ def test_one_good_signature_among_others_is_enough(around: bytes) -> None:
     ],
 )
 def test_a_header_that_is_not_right_is_refused(changed: dict[str, bytes | None], reason: str) -> None:
-    """With a reason that the log can hold."""
     assert refusal(headers(**changed)) == reason
 
 
@@ -176,7 +170,6 @@ hostile = st.one_of(st.binary(max_size=300), st.sampled_from([ID, str(NOW).encod
     body=st.binary(max_size=200),
 )
 def test_nothing_but_a_refusal_is_ever_raised(given: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Whatever is on the wire."""
     try:
         verify(given, body, keys=[KEY], now_s=NOW)
     except Refused:

@@ -64,13 +64,11 @@ class JumpingClockLoop(asyncio.SelectorEventLoop):
         super().__init__(Impatient())
 
     def time(self) -> float:
-        """The moment that it jumped to."""
         return self.seconds
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Asyncio on the jumping clock."""
     return "asyncio", {"loop_factory": JumpingClockLoop}
 
 
@@ -98,7 +96,6 @@ class FakeStore:
         self.script: dict[str, list[Any]] = defaultdict(list)
 
     def of(self, operation: str) -> list[Call]:
-        """The calls of one operation so far."""
         return [call for call in self.calls if call.operation == operation]
 
     async def claim(self, request: ClaimRequest) -> Batch:
@@ -109,29 +106,23 @@ class FakeStore:
         return await self._reply("claim", Batch(), **dict(request))
 
     async def claim_bare(self, request: ClaimRequest) -> LeaseRef | None:
-        """There is none."""
         return await self._reply("claim_bare", None, **dict(request))
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
-        """Renew all."""
         return await self._reply("renew", replies(renewals, LeaseOutcome.RENEWED), worker=worker, items=renewals)
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
-        """Save all."""
         leases = tuple(LeaseReply(lead_id=item.lead_id, fence=item.fence, outcome=saved_as(item)) for item in results)
         return await self._reply("save", LeaseReplies(leases=leases), worker=worker, items=results)
 
     async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
-        """Release all."""
         friendly = replies(releases, LeaseOutcome.RELEASED)
         return await self._reply("release", friendly, worker=worker, items=releases)
 
     async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
-        """Park all."""
         await self._reply("park_keys", None, keys=keys)
 
     async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
-        """Save all answers."""
         friendly = OnDemandReplies(
             leads=tuple(
                 OnDemandReply(
@@ -144,11 +135,9 @@ class FakeStore:
         return await self._reply("save_on_demand", friendly, worker=worker, items=results)
 
     async def sweep(self, worker: str) -> SweepSlice:
-        """Finish the round."""
         return await self._reply("sweep", SweepSlice(round_finished=True), worker=worker)
 
     async def replay_slice(self) -> ReplaySlice:
-        """Nothing is left."""
         return await self._reply("replay_slice", ReplaySlice())
 
     async def _reply(self, operation: str, friendly: Reply, **arguments: Any) -> Reply:
@@ -181,21 +170,17 @@ class FakeScorer:
         self.checked: list[str] = []
 
     async def check_key(self, key: ApiKey) -> bool:
-        """As scripted."""
         self.checked.append(key.fingerprint)
         await anyio.sleep(self.checks.get(key.fingerprint, 0))
         return key.fingerprint in self.checks
 
     def prompt_version(self, prompts: Prompts) -> str:
-        """Changes with the prompts."""
         return f"prompts {prompts.message_prompt}"
 
     def input_version(self, lead: Lead) -> str:
-        """Changes with the name."""
         return f"input {lead.name}"
 
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
-        """80."""
         assert prompts.message_prompt
         answer = await self._answer("score", lead, key)
         return answer or Score(score=80, response="good", should_contact=True), Usage(calls=1, input_tokens=100)
@@ -207,7 +192,6 @@ class FakeScorer:
         return score.compared_with(without or score), Usage(calls=1, input_tokens=50)
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
-        """A greeting."""
         assert prompts.message_prompt
         await self._answer("write", lead, key)
         return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1, output_tokens=10)
@@ -226,15 +210,12 @@ class FakeScorer:
 
 @dataclass
 class World:
-    """The fakes, what they are made of, and the log."""
-
     log: list[Any]
     store: FakeStore = field(default_factory=FakeStore)
     scorer: FakeScorer = field(default_factory=FakeScorer)
 
     @property
     def finished(self) -> list[Any]:
-        """The lines `lead.finished`."""
         return [line for line in self.log if line["event"] == "lead.finished"]
 
     @asynccontextmanager
@@ -278,7 +259,6 @@ class World:
         return Batch(leads=leads, keys=tuple(offered), **fields)
 
     def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:
-        """A leased lead."""
         given = {
             "fence": 1,
             "run": 1,
@@ -297,12 +277,10 @@ class World:
         )
 
     def on_demand(self, lead_id: str = "e") -> OnDemandLead:
-        """A lead that a caller waits for."""
         key = ApiKey(fingerprint="callers-key", api_key=SecretStr("fake"))
         return OnDemandLead(Lead(lead_id=lead_id, name="Ada"), Prompts(message_prompt="1"), key)
 
     def leads(self, count: int, **fields: Any) -> list[ClaimedLead]:
-        """Several of them."""
         return [self.lead(f"lead-{n}", **fields) for n in range(count)]
 
     def paid(self, *, score: int = 80, message: Message | None = None, prompt_version: str = "prompts 1") -> Checkpoint:
@@ -316,19 +294,15 @@ class World:
         )
 
     def message(self) -> Message:
-        """What an earlier lease may have bought."""
         return Message(subject="Earlier", message="Earlier words")
 
     def failure(self, kind: Any, **fields: Any) -> Failure:
-        """What the scorer may raise."""
         return Failure(kind, f"{kind}_code", f"{kind} reason", **fields)
 
     def replies(self, items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fields: Any) -> LeaseReplies:
-        """The same outcome for each lease."""
         return replies(items, outcome, **fields)
 
     def slice(self, **fields: Any) -> SweepSlice:
-        """A slice of the sweep."""
         return SweepSlice(**{"round_finished": True, **fields})
 
     async def after(self, seconds: float, reply: Any = None) -> Any:
@@ -337,23 +311,19 @@ class World:
         return reply
 
     def trouble(self, kind: Any = "unavailable", code: str | None = None) -> StoreError:
-        """What the database may raise."""
         return StoreError(kind, code or f"{kind}_code", f"{kind} reason")
 
 
 def saved_as(result: Result) -> LeaseOutcome:
-    """The outcome that the database has for this result."""
     return LeaseOutcome.SAVED_WITHOUT_MESSAGE if result.message_failure else LeaseOutcome.SAVED
 
 
 def replies(items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fields: Any) -> LeaseReplies:
-    """The same outcome for each lease."""
     leases = tuple(LeaseReply(lead_id=item.lead_id, fence=item.fence, outcome=outcome) for item in items)
     return LeaseReplies(leases=leases, **fields)
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """Fakes that no one has asked yet."""
     with capture_logs() as log:
         yield World(log)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 def key_failure(world: World, park_s: float | None = None) -> Any:
-    """What Google says against a key."""
     return world.failure(FailureClass.KEY, park_s=park_s)
 
 
@@ -103,7 +102,6 @@ def news(fingerprint: str, answered_ms: int | None = None) -> LeaseReplies:
 
 
 async def test_a_key_that_rests_elsewhere_is_not_called_here(world: World) -> None:
-    """The reply to a renewal says so while leads are being scored; their messages are bought with the other key."""
     world.scorer.seconds = 15
     world.store.script["renew"].append(news("key-0"))
     world.hand_out(*world.leads(4), keys=2)
@@ -116,7 +114,6 @@ async def test_a_key_that_rests_elsewhere_is_not_called_here(world: World) -> No
 
 
 async def test_a_success_elsewhere_ends_a_trial_here(world: World) -> None:
-    """The leads that wait for it go on at once."""
     world.scorer.seconds = 15
     world.store.script["renew"].append(news("key-0", answered_ms=5_000))
     world.hand_out(*world.leads(4), keys=1, tried=False)
@@ -143,7 +140,6 @@ async def test_a_success_elsewhere_is_evidence_against_a_key_that_fails_here(
 
 
 async def test_bad_untried_key_gets_one_call_and_fails_no_lead(world: World) -> None:
-    """The lead that tried it goes on with another key in the same lease."""
     world.hand_out(*world.leads(4), keys=1, tried=False)
     world.scorer.script = {f"lead-{n}": [key_failure(world)] for n in range(4)}
     async with world.engine():
@@ -165,7 +161,6 @@ async def test_trial_that_proves_nothing_lets_the_next_lead_try(world: World) ->
 
 
 async def test_leads_that_wait_for_a_trial_go_back_when_the_service_ends(world: World) -> None:
-    """At once, not when the trial is over."""
     world.hand_out(*world.leads(3), keys=1, tried=False)
     world.scorer.seconds = 40
     async with world.engine() as engine:
@@ -215,7 +210,6 @@ async def test_key_rests_longer_each_time_while_others_are_answered(
 
 
 async def test_key_whose_model_is_refused_rests_when_another_key_is_answered(world: World) -> None:
-    """It is the key's project, not the setting and not the lead."""
     retired = world.failure(FailureClass.CONFIGURATION)
     world.scorer.refused_keys = {"key-0": retired}
     world.hand_out(*world.leads(16), keys=2)
@@ -257,7 +251,6 @@ async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(wo
 
 
 async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_it(world: World) -> None:
-    """It was down for a moment."""
     world.hand_out(world.lead(), keys=2)
     world.scorer.script = {"a": [key_failure(world)]}
     world.store.script["park_keys"].extend([world.trouble(), world.trouble(), None])

@@ -62,7 +62,6 @@ class Fault:
     hours_s: float = 3 * HOUR_S
 
     def failure(self) -> Failure:
-        """What the scorer raises."""
         return Failure(self.kind, self.code, "Reason.", park_s=self.park_s, usage=self.usage)
 
 
@@ -86,8 +85,6 @@ SIZES = [(keys, leads) for keys in (1, 3) for leads in (1, 20)]
 
 @dataclass
 class Job:
-    """A lead as the queue knows it."""
-
     lead_id: str
     available_at: float = 0.0
     state: str = "ready"
@@ -102,8 +99,6 @@ class Job:
 
 @dataclass
 class Key:
-    """A key as the queue knows it."""
-
     until: float = 0.0
     rests: int = 0
     tried: bool = True
@@ -121,7 +116,6 @@ class Queue(FakeStore):
         self.decided = anyio.Event()
 
     def states(self) -> set[str]:
-        """Of all leads."""
         return {job.state for job in self.jobs.values()}
 
     async def claim(self, request: ClaimRequest) -> Batch:
@@ -157,7 +151,6 @@ class Queue(FakeStore):
         return max(250, round(1000 * (max(min(times), key_at) - anyio.current_time()))) if times else None
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:  # noqa: ARG002 - the port's
-        """Done; the key is proven."""
         self.done_at = anyio.current_time()
         for result in results:
             self.jobs[result.lead_id].state = "without message" if result.message_failure else "done"
@@ -279,7 +272,6 @@ async def test_what_happens_to_all_kills_no_lead(world: World, name: str, lasts:
 
 @pytest.mark.parametrize(("keys", "leads"), SIZES)
 async def test_paid_calls_that_fail_for_all_kill_no_lead_for_hours(world: World, keys: int, leads: int) -> None:
-    """And three of a lead are the most; no later answer comes by itself."""
     scorer = Faulty(FAULTS["empty"], 3 * HOUR_S)
     queue = await run(world, keys, leads, scorer, 3 * HOUR_S - 1)
 
@@ -355,7 +347,6 @@ async def test_what_befalls_one_lead_is_its_own(world: World, name: str, keys: i
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("leads", [1, 20])
 async def test_what_befalls_one_key_is_its_own(world: World, name: str, leads: int) -> None:
-    """All leads are answered with the others, and few calls are spent on it."""
     scorer = Faulty(FAULTS[name], 9 * HOUR_S, key="key-0")
     queue = await run(world, 3, leads, scorer, 2 * HOUR_S)
 

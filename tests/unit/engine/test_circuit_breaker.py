@@ -25,7 +25,6 @@ NEVER = 1000
 
 
 def fail(world: World, *lead_ids: str, kind: FailureClass = FailureClass.TRANSIENT, times: int = NEVER) -> None:
-    """Every call for these leads fails so often."""
     for lead_id in lead_ids:
         world.scorer.script[lead_id] = [world.failure(kind)] * times
 
@@ -36,12 +35,10 @@ def names(count: int) -> list[str]:
 
 
 def releases(world: World) -> dict[str, str]:
-    """How each lead was last released."""
     return {item.lead_id: item.outcome for call in world.store.of("release") for item in call.items}
 
 
 async def test_ten_failures_in_a_row_spend_no_attempt_and_stop_the_claims(world: World) -> None:
-    """All leads go back unspent, and 200 waiting leads are not claimed."""
     fail(world, *names(16))
     world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
     async with world.engine(slots=16) as engine:
@@ -83,7 +80,6 @@ async def test_answer_to_a_call_from_before_the_failures_is_no_sign_of_life(worl
 
 @pytest.mark.parametrize("kind", [FailureClass.KEY, FailureClass.CONTENT])
 async def test_failures_of_keys_and_leads_do_not_count(world: World, kind: FailureClass) -> None:
-    """Neither says that the model is away."""
     fail(world, *names(16), kind=kind)
     world.hand_out(*world.leads(16), keys=16)
     async with world.engine(slots=16) as engine:
@@ -139,7 +135,6 @@ async def test_leads_that_arrive_under_it_go_back_with_what_they_have(world: Wor
 
 
 async def test_three_leads_refused_in_a_row_are_the_installation(world: World) -> None:
-    """None is dead or poorer by an attempt; claims stop, and health names GEMINI_MODEL."""
     fail(world, *names(200), kind=FailureClass.REFUSED)
     for n in range(0, 200, 4):
         world.hand_out(*(world.lead(name) for name in names(200)[n : n + 4]), keys=1, has_more=True, next_due_ms=0)
@@ -154,7 +149,6 @@ async def test_three_leads_refused_in_a_row_are_the_installation(world: World) -
 
 
 async def test_refused_leads_among_answered_ones_stop_nothing(world: World) -> None:
-    """Three bad ones in flight beside good ones, which take longer."""
     fail(world, *names(3), kind=FailureClass.REFUSED)
     world.scorer.delays = dict.fromkeys(names(3), 0.1)
     world.hand_out(*world.leads(16))
@@ -185,7 +179,6 @@ async def test_parameters_that_are_refused_are_the_settings_unless_others_were_a
 
 
 async def test_two_leads_refused_at_once_are_the_installation_if_no_other_call_runs(world: World) -> None:
-    """All that was in flight; one alone proves nothing."""
     fail(world, *names(2), kind=FailureClass.REFUSED)
     world.hand_out(*world.leads(2))
     async with world.engine() as engine:
@@ -195,7 +188,6 @@ async def test_two_leads_refused_at_once_are_the_installation_if_no_other_call_r
 
 
 async def test_two_leads_refused_one_after_the_other_prove_nothing_yet(world: World) -> None:
-    """The third would."""
     fail(world, "a", "b", "c", kind=FailureClass.REFUSED)
     async with world.engine() as engine:
         for lead_id, fault_code in (("a", None), ("b", None), ("c", "refused_code")):
@@ -209,7 +201,6 @@ async def test_two_leads_refused_one_after_the_other_prove_nothing_yet(world: Wo
 async def test_lead_refused_three_times_is_dead_once_another_was_answered(
     world: World, others: int, refusals: int, outcome: str
 ) -> None:
-    """Evidence decides; alone in a quiet system the lead waits."""
     fail(world, "bad", kind=FailureClass.REFUSED)
     world.hand_out(world.lead("bad"))
     async with world.engine() as engine:
@@ -227,7 +218,6 @@ async def test_lead_refused_three_times_is_dead_once_another_was_answered(
 
 
 async def test_refusal_that_passes_for_another_lead_is_no_leads_fault(world: World) -> None:
-    """It was refused like this one, and then answered."""
     fail(world, "bad", kind=FailureClass.REFUSED)
     fail(world, "other", kind=FailureClass.REFUSED, times=2)
     world.scorer.delays = {"slow": 4.0}
@@ -244,7 +234,6 @@ async def test_refusal_that_passes_for_another_lead_is_no_leads_fault(world: Wor
 
 
 async def test_probe_goes_through_a_key_that_has_succeeded(world: World) -> None:
-    """An untried one would prove little."""
     fail(world, *names(10), times=2)
     world.hand_out(*world.leads(10), keys=1)
     tried = world.batch(world.lead("probe"), keys=3)
@@ -258,7 +247,6 @@ async def test_probe_goes_through_a_key_that_has_succeeded(world: World) -> None
 
 
 async def test_since_is_when_the_first_of_the_failures_came(world: World) -> None:
-    """An outage that takes a minute to show began a minute ago."""
     fail(world, *names(16))
     world.hand_out(*world.leads(16))
     before = datetime.now(UTC)
@@ -271,12 +259,10 @@ async def test_since_is_when_the_first_of_the_failures_came(world: World) -> Non
 
 @pytest.fixture
 async def breaker(world: World) -> CircuitBreaker:
-    """A breaker that no one has asked yet."""
     return CircuitBreaker(EngineContext(store=world.store, scorer=world.scorer, worker_name="tester"), Wakeup())
 
 
 async def test_two_refusals_prove_nothing_while_another_call_runs(world: World, breaker: CircuitBreaker) -> None:
-    """It may be answered."""
     refused = world.failure(FailureClass.REFUSED)
     called_at = anyio.current_time()
     await anyio.sleep(1)
@@ -291,7 +277,6 @@ async def test_two_refusals_prove_nothing_while_another_call_runs(world: World, 
 async def test_two_refusals_prove_nothing_once_another_was_answered_beside_them(
     world: World, breaker: CircuitBreaker
 ) -> None:
-    """Its call began and ended while theirs ran."""
     called_at = anyio.current_time()
     await anyio.sleep(1)
     breaker.answered("good", called_at, "key-0")
@@ -321,7 +306,6 @@ async def test_lead_is_alone_if_none_failed_beside_it_for_ten_minutes(world: Wor
 
 
 def heard(number: int, lead_id: str, code: str | None = None, *, ago_s: float = 5) -> OtherAttempt:
-    """A call of another process, which took a second."""
     ms = round(ago_s * 1000)
     return OtherAttempt(
         id=number, lead_id=lead_id, error_code=code, key_fingerprint="key-1", leased_ms=ms, finished_ms=ms - 1000
@@ -392,8 +376,6 @@ async def test_probe_waits_as_long_as_the_server_asks(world: World, breaker: Cir
 
 
 async def test_decisions_are_counted_by_rule(world: World, breaker: CircuitBreaker) -> None:
-    """So that a wrong rule is seen."""
-
     def counted(rule: str, outcome: str) -> float:
         return metrics.REGISTRY.get_sample_value("leadhook_decisions_total", {"rule": rule, "outcome": outcome}) or 0.0
 

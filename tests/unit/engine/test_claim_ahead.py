@@ -23,7 +23,6 @@ SLOW_S = 30.0
 
 
 def backlog(world: World, *, model_s: float, round_trip_s: float) -> None:
-    """More leads than can be scored; a model call and a claim take so long."""
     numbers = iter(range(100_000))
 
     def more() -> Any:
@@ -58,12 +57,10 @@ async def leads_ahead(world: World, *low_priority: str, slots: int = 8, **delays
 
 
 def begun(world: World) -> set[str]:
-    """The slow leads that a call was made for."""
     return {lead for _, lead, _ in world.scorer.calls if lead.startswith("slow")}
 
 
 def released(world: World) -> list[Release]:
-    """Every release so far."""
     return [item for call in world.store.of("release") for item in call.items]
 
 
@@ -104,7 +101,6 @@ async def test_nothing_is_claimed_ahead_where_slow_leads_end_together(world: Wor
 
 
 async def test_lead_that_gets_no_slot_in_time_goes_back_unspent(world: World) -> None:
-    """The model has become slow; nothing is claimed ahead until leads end again."""
     async with leads_ahead(world):
         await anyio.sleep(10)
         assert {(item.lead_id, item.outcome, item.error_code, item.delay_ms) for item in released(world)} == {
@@ -118,7 +114,6 @@ async def test_lead_that_gets_no_slot_in_time_goes_back_unspent(world: World) ->
 
 
 async def test_leads_that_wait_for_a_slot_go_back_at_a_shutdown(world: World) -> None:
-    """At once; those that are being scored may end."""
     async with leads_ahead(world) as engine, anyio.create_task_group() as stopping:
         stopping.start_soon(engine.stop, 100)
         await anyio.sleep(Timing.gather_writes_s + 0.1)
@@ -142,7 +137,6 @@ async def test_leads_that_wait_for_a_slot_go_back_when_a_claim_hears_of_a_pause(
 
 
 async def test_fresh_lead_gets_a_slot_before_one_of_low_priority(world: World) -> None:
-    """Whichever was claimed first."""
     async with leads_ahead(world, "slow_8", slow_0=1.0):
         await anyio.sleep(3)
         assert "slow_9" in begun(world)
@@ -150,7 +144,6 @@ async def test_fresh_lead_gets_a_slot_before_one_of_low_priority(world: World) -
 
 
 async def test_request_gets_a_slot_before_leads_that_were_claimed_ahead(world: World) -> None:
-    """Its caller waits."""
     async with leads_ahead(world, slow_0=1.0) as engine:
         with anyio.fail_after(3):
             await engine.process([world.on_demand()])
@@ -160,7 +153,6 @@ async def test_request_gets_a_slot_before_leads_that_were_claimed_ahead(world: W
 
 
 async def test_lost_lease_gets_no_slot(world: World) -> None:
-    """The next one does."""
     world.store.script["renew"].append(world.replies([world.lead("slow_8")], LeaseOutcome.LEASE_LOST))
     async with leads_ahead(world, slow_0=2.0) as engine:
         await anyio.sleep(4.5)

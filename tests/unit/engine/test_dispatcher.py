@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 
 def causes(world: World) -> list[str]:
-    """What the claims were called."""
     return [call.source for call in world.store.of("claim")]
 
 
 def times(world: World) -> list[float]:
-    """When they were sent."""
     return [call.at for call in world.store.of("claim")]
 
 
@@ -48,7 +46,6 @@ async def test_worker_claims_at_start_and_not_again_while_nothing_is_due(world: 
 
 
 async def test_a_webhook_leads_to_a_claim_at_once(world: World) -> None:
-    """A webhook waits for nothing and adds nothing at random; its hints go along, once."""
     async with world.engine() as engine:
         await anyio.sleep(10)
         engine.wake(["x", "y"])
@@ -61,7 +58,6 @@ async def test_a_webhook_leads_to_a_claim_at_once(world: World) -> None:
 
 
 async def test_ten_thousand_webhooks_lead_to_one_claim(world: World) -> None:
-    """At once; and if they come for a second, to one in each 50 ms."""
     async with world.engine() as engine:
         await anyio.sleep(10)
         for _ in range(10_000):
@@ -114,7 +110,7 @@ async def test_the_dispatcher_does_not_look_while_nothing_may_be_claimed(world: 
 
 
 async def test_a_webhook_during_a_claim_leads_to_another_claim(world: World) -> None:
-    """The wake_signal is silenced before the claim is sent: what comes afterwards may be news to it."""
+    """The signal is cleared before the claim is sent: what comes afterwards may be news to it."""
     world.store.script["claim"].append(lambda: world.after(1, world.batch()))
     async with world.engine() as engine:
         await anyio.sleep(0.5)
@@ -125,7 +121,6 @@ async def test_a_webhook_during_a_claim_leads_to_another_claim(world: World) -> 
 
 @pytest.mark.parametrize("operation", ["claim", "sweep", "save"])
 async def test_due_time_of_a_reply_wakes_the_dispatcher_with_jitter(world: World, operation: str) -> None:
-    """Due in 2 s means a claim after 2 to 3 s, called due."""
     world.scorer.seconds = 0
     lead = world.lead(checkpoint=world.paid(message=world.message()))
     world.hand_out(lead, next_due_ms=2000 if operation == "claim" else None)
@@ -166,7 +161,6 @@ async def test_a_claim_that_leaves_outbox_rows_is_repeated_without_a_hot_loop(wo
 
 
 async def test_free_slot_alone_is_no_reason_to_claim(world: World) -> None:
-    """The last batch was not cut and no webhook comes: a lead that ends causes no claim."""
     world.hand_out(world.lead())
     async with world.engine():
         await anyio.sleep(60)
@@ -185,7 +179,6 @@ async def test_free_slot_is_a_reason_after_a_batch_that_had_more(world: World) -
 
 
 async def test_no_claim_without_a_free_slot(world: World) -> None:
-    """A webhook waits until a lead ends."""
     world.hand_out(*world.leads(4))
     async with world.engine(slots=4) as engine:
         await anyio.sleep(0.1)
@@ -197,7 +190,6 @@ async def test_no_claim_without_a_free_slot(world: World) -> None:
 
 
 async def test_claim_asks_for_no_more_than_fifty(world: World) -> None:
-    """However many slots are free."""
     async with world.engine(slots=200):
         await anyio.sleep(1)
         assert (world.store.of("claim")[0].limit, world.store.of("claim")[0].low_priority_limit) == (50, 50)
@@ -216,7 +208,7 @@ async def test_low_priority_leads_get_three_quarters_of_the_slots(world: World, 
 
 
 async def test_low_priority_leads_that_wait_are_claimed_when_a_low_priority_slot_is_free(world: World) -> None:
-    """With nothing but low-priority leads left, free slots that they may not use source no claims."""
+    """With nothing but low-priority leads left, slots that they may not use cause no claims."""
     world.hand_out(*world.leads(3, low_priority=True), has_more=True, next_due_ms=0)
     world.store.script["claim"] += [world.batch(next_due_ms=250) for _ in range(4)]
     async with world.engine(slots=4):
@@ -242,7 +234,6 @@ async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
 
 
 async def test_busy_claim_is_repeated_soon(world: World) -> None:
-    """After 200 to 600 ms."""
     world.store.script["claim"] += [world.batch(busy=True)] * 20
     async with world.engine():
         await anyio.sleep(20)
@@ -252,7 +243,6 @@ async def test_busy_claim_is_repeated_soon(world: World) -> None:
 
 
 async def test_claim_goes_on_behind_the_last_user(world: World) -> None:
-    """Users are served by turns, whichever instance claims."""
     user = UUID(int=1)
     world.hand_out(last_user=user)
     async with world.engine() as engine:
@@ -263,7 +253,6 @@ async def test_claim_goes_on_behind_the_last_user(world: World) -> None:
 
 
 async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World) -> None:
-    """0.25 s at first, 5 s at last; health reports since when, and when it is over."""
     world.store.script["claim"] += [world.trouble()] * 12
     async with world.engine() as engine:
         await anyio.sleep(0.1)
@@ -292,7 +281,6 @@ async def test_refused_claim_is_not_repeated_as_it_was(world: World) -> None:
 
 
 async def test_sweep_that_made_something_ready_leads_to_a_claim(world: World) -> None:
-    """It is called by the sweep's name."""
     world.store.script["sweep"].append(lambda: world.after(5, world.slice(made_ready=3)))
     async with world.engine():
         await anyio.sleep(6)
@@ -301,7 +289,6 @@ async def test_sweep_that_made_something_ready_leads_to_a_claim(world: World) ->
 
 
 async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(world: World) -> None:
-    """Leads go back unspent, webhooks wait, health says why; the first answer ends it."""
     broken = world.failure(FailureClass.CONFIGURATION)
     world.hand_out(world.lead("a"))
     world.hand_out(world.lead("b"), has_more=True)
@@ -326,7 +313,6 @@ async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(w
 
 
 async def test_lead_that_is_held_already_is_not_started_twice(world: World) -> None:
-    """A reply that names the very same lease again."""
     world.hand_out(world.lead())
     world.hand_out(world.lead())
     async with world.engine() as engine:
@@ -338,7 +324,6 @@ async def test_lead_that_is_held_already_is_not_started_twice(world: World) -> N
 
 
 async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: World) -> None:
-    """While nothing can be saved, no more is held than twice the slots."""
     world.store.script["save"] += [world.trouble()] * 1000
     fences = iter(range(1000))
 

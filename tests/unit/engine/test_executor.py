@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 async def test_good_lead_is_scored_written_to_and_saved(world: World) -> None:
-    """Two calls with one key; the result carries answer, cost and times."""
     world.hand_out(world.lead(waited_ms=40))
     async with world.engine():
         await anyio.sleep(3)
@@ -44,7 +43,6 @@ async def test_message_is_bought_from_fifty_up(world: World, score: int, calls: 
 
 
 async def test_paid_score_is_not_bought_again(world: World) -> None:
-    """Only the message is missing."""
     world.hand_out(world.lead(checkpoint=world.paid(score=90)))
     async with world.engine():
         await anyio.sleep(3)
@@ -54,7 +52,6 @@ async def test_paid_score_is_not_bought_again(world: World) -> None:
 
 
 async def test_lead_that_is_paid_in_full_is_saved_without_a_call(world: World) -> None:
-    """After a refusal or a lost lease, no key is needed."""
     world.hand_out(world.lead(checkpoint=world.paid(message=world.message())), keys=0)
     async with world.engine():
         await anyio.sleep(1)
@@ -75,7 +72,6 @@ async def test_lead_that_is_paid_in_full_is_saved_without_a_call(world: World) -
 async def test_paid_score_is_saved_where_only_the_message_fails(
     world: World, kind: FailureClass, attempts: int, calls: int
 ) -> None:
-    """Without a message, with the reason; log and result name the failure."""
     world.hand_out(world.lead(attempts=attempts))
     paid = Usage(calls=1, input_tokens=7, output_tokens=1)
     world.scorer.script = {
@@ -127,7 +123,6 @@ async def test_flagged_lead_is_not_checked_below_contact_or_if_the_check_is_off(
     score: int,
     check: bool,  # noqa: FBT001 - a case of the table
 ) -> None:
-    """It costs no call."""
     world.hand_out(world.lead())
     world.scorer.script = {"a": [FLAGGED.model_copy(update={"score": score})]}
     async with world.engine(injection_check=check):
@@ -156,7 +151,6 @@ async def test_flagged_score_that_can_not_be_checked_is_saved_below_contact(worl
 
 
 async def test_message_that_may_still_be_had_is_tried_again(world: World) -> None:
-    """The score travels with the retry."""
     world.hand_out(world.lead(attempts=3))
     paid = Usage(calls=1, input_tokens=7, output_tokens=1)
     good = Score(score=80, response="good", should_contact=True)
@@ -169,7 +163,6 @@ async def test_message_that_may_still_be_had_is_tried_again(world: World) -> Non
 
 
 async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
-    """The prompts changed since."""
     world.hand_out(world.lead(checkpoint=world.paid(prompt_version="prompts 0", message=world.message())))
     async with world.engine():
         await anyio.sleep(3)
@@ -208,7 +201,6 @@ async def test_lead_whose_key_failed_goes_on_with_another_and_keeps_its_score(wo
 
 
 async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(world: World) -> None:
-    """A lead that begins its second call takes another key."""
     world.hand_out(world.lead("a"), world.lead("b"), keys=1)
     world.scorer.delays = {"a": 0.5}
     world.scorer.script = {"a": [world.failure(FailureClass.KEY)]}
@@ -237,7 +229,6 @@ async def test_transient_failure_spends_no_attempt_and_waits_as_long_as_it_has_l
 
 
 def empty() -> Failure:
-    """A paid answer without text."""
     return Failure(FailureClass.TRANSIENT, "answer_empty", "Empty.", usage=Usage(calls=1, input_tokens=9))
 
 
@@ -276,7 +267,6 @@ async def test_step_is_paid_for_three_times_at_most_while_others_are_answered(
 
 
 async def test_empty_answer_is_asked_for_again_once(world: World) -> None:
-    """Then others must be answered first."""
     world.hand_out(world.lead(), keys=2)
     world.scorer.script = {"a": [empty()] * 9}
     async with world.engine():
@@ -299,7 +289,6 @@ async def test_reason_names_how_many_keys_were_refused_alike(world: World, refus
 
 
 async def test_defect_before_any_call_is_booked_as_nothing(world: World) -> None:
-    """No call was made."""
     world.scorer.prompt_version = lambda _: str(1 // 0)  # type: ignore[method-assign,assignment]
     world.hand_out(world.lead())
     async with world.engine():
@@ -309,7 +298,6 @@ async def test_defect_before_any_call_is_booked_as_nothing(world: World) -> None
 
 
 async def test_defect_tells_no_text_of_the_lead(world: World) -> None:
-    """Whatever the scorer raises, the engine lives on."""
     world.hand_out(world.lead())
     world.scorer.script = {"a": [ValueError("Ada's secret")]}
     async with world.engine() as engine:
@@ -322,7 +310,6 @@ async def test_defect_tells_no_text_of_the_lead(world: World) -> None:
 
 
 async def test_attempt_leaves_one_canonical_line(world: World) -> None:
-    """All that happened, in fields."""
     world.hand_out(world.lead(waited_ms=40, run=2, fence=9, attempts=1))
     async with world.engine():
         await anyio.sleep(3)

@@ -29,7 +29,6 @@ class Database:
         world.store.claim_bare = self.claim_bare  # type: ignore[method-assign]
 
     async def claim(self, request: ClaimRequest) -> Batch:
-        """The first ones, unless one of them is bad."""
         await anyio.sleep(0.1)
         given = self.waiting[: request.limit]
         if self.bad & set(given):
@@ -39,17 +38,14 @@ class Database:
         return self.world.batch(*(self.world.lead(lead, fence=self.fences[lead]) for lead in given), has_more=True)
 
     async def claim_bare(self, request: ClaimRequest) -> LeaseRef | None:  # noqa: ARG002 - named by the port
-        """The first one."""
         return LeaseRef(lead_id=self.waiting[0], fence=self.fences[self.waiting[0]]) if self.waiting else None
 
     def forget(self, *leads: str) -> None:
-        """They were released."""
         self.waiting = [lead for lead in self.waiting if lead not in leads]
 
 
 @pytest.mark.parametrize("code", CODES)
 async def test_lead_that_fails_every_claim_is_set_aside_and_the_others_are_answered(world: World, code: str) -> None:
-    """Halved down to it, within seconds; the reason is the database's."""
     leads = [f"lead-{number:02}" for number in range(16)]
     database = Database(world, leads, {"lead-05"}, code)
     world.store.script["release"].append(lambda: database.forget("lead-05"))

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 async def test_all_leases_are_renewed_in_one_call(world: World) -> None:
-    """Those in a model call and those that wait to be saved, every renewal time."""
     world.scorer.delays = {"b": 40}
     world.hand_out(world.lead("a"), world.lead("b"), renew_ms=10_000)
     world.store.script["save"].append(lambda: world.after(15))
@@ -27,7 +26,6 @@ async def test_all_leases_are_renewed_in_one_call(world: World) -> None:
 
 
 async def test_nothing_is_renewed_while_nothing_is_held(world: World) -> None:
-    """An idle service makes no calls."""
     world.hand_out(world.lead())
     async with world.engine():
         await anyio.sleep(200)
@@ -48,7 +46,6 @@ async def test_fault_of_a_renewal_ends_with_its_leads(world: World) -> None:
 
 
 async def test_what_was_bought_travels_with_the_next_renewal_once(world: World) -> None:
-    """The database knows it from then on."""
     world.scorer.seconds = 8
     world.scorer.delays = {"b": 50}
     world.hand_out(world.lead("a"), world.lead("b"), renew_ms=3_000)
@@ -64,7 +61,6 @@ async def test_what_was_bought_travels_with_the_next_renewal_once(world: World) 
 
 
 async def test_paid_answer_is_sent_again_when_the_renewal_failed(world: World) -> None:
-    """Until the database has taken it."""
     world.scorer.seconds = 8
     world.hand_out(world.lead("a"), renew_ms=10_000)
     world.store.script["renew"].append(world.trouble())
@@ -75,7 +71,6 @@ async def test_paid_answer_is_sent_again_when_the_renewal_failed(world: World) -
 
 
 async def test_failed_renewal_is_repeated_a_second_after_it_failed(world: World) -> None:
-    """However long that took."""
     world.scorer.seconds = 60
     world.hand_out(world.lead(), renew_ms=10_000)
     world.store.script["renew"].append(lambda: world.after(9.5, world.trouble()))
@@ -85,7 +80,6 @@ async def test_failed_renewal_is_repeated_a_second_after_it_failed(world: World)
 
 
 async def test_model_call_starts_only_on_a_young_lease(world: World) -> None:
-    """After 15 s without a confirmation the lead waits for the next renewal; then it goes on."""
     world.scorer.seconds = 16
     world.hand_out(world.lead(), start_limit_ms=15_000, renew_ms=10_000)
     world.store.script["renew"] += [world.trouble()] * 10
@@ -122,7 +116,6 @@ async def test_slow_claim_makes_the_first_call_wait_for_a_renewal(world: World) 
 
 @pytest.mark.parametrize("outcome", [LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE])
 async def test_lost_lease_drops_its_lead_without_a_write(world: World, outcome: LeaseOutcome) -> None:
-    """The model call is cancelled, the slot is free, the line says so."""
     world.scorer.seconds = 60
     lead = world.lead()
     world.hand_out(lead)
@@ -137,7 +130,6 @@ async def test_lost_lease_drops_its_lead_without_a_write(world: World, outcome: 
 
 
 async def test_lost_lease_ends_the_wait_for_a_young_lease(world: World) -> None:
-    """A lead that may not call yet is dropped as well."""
     lead = world.lead()
     batch = world.batch(lead, start_limit_ms=5_000, renew_ms=4_000)
     world.store.script["claim"].append(lambda: world.after(6, batch))
@@ -149,7 +141,6 @@ async def test_lost_lease_ends_the_wait_for_a_young_lease(world: World) -> None:
 
 
 async def test_lease_whose_row_is_busy_is_neither_lost_nor_confirmed(world: World) -> None:
-    """It is asked for again a second later."""
     world.scorer.seconds = 14
     lead = world.lead()
     world.hand_out(lead)
@@ -174,7 +165,6 @@ async def test_renewal_says_nothing_of_a_lead_that_is_being_saved(world: World) 
 
 
 async def test_a_renewal_that_can_not_be_read_costs_no_other_lead_its_lease(world: World) -> None:
-    """They are renewed in halves, down to the one at fault."""
     world.hand_out(world.lead("bad"), *world.leads(3))
     world.scorer.seconds = 100
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 def times(world: World) -> list[float]:
-    """When the slices were asked for."""
     return [call.at for call in world.store.of("sweep")]
 
 
@@ -37,7 +36,6 @@ async def test_round_begins_at_once_and_goes_on_slice_by_slice(world: World) -> 
 
 
 async def test_round_is_walked_each_interval(world: World) -> None:
-    """From start to start."""
     async with world.engine(sweep_interval_s=60):
         await anyio.sleep(130)
         assert times(world) == [0, 60, 120]
@@ -54,7 +52,6 @@ async def test_sweep_that_another_process_is_busy_with_is_tried_again_soon(world
 
 
 async def test_failed_slice_is_repeated(world: World) -> None:
-    """The round goes on where the database stands."""
     world.store.script["sweep"] += [world.trouble(), world.trouble("misconfigured")]
     async with world.engine() as engine:
         await anyio.sleep(3)
@@ -84,7 +81,6 @@ async def test_outbox_rows_that_a_slice_left_wake_the_dispatcher(world: World) -
 
 
 async def test_replay_slices_go_on_with_pauses_and_over_failures(world: World) -> None:
-    """Until none is left; a claim's reply starts them."""
     world.hand_out(replays_wait=True)
     world.store.script["replay_slice"] = [
         ReplaySlice(left=True),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 async def test_lead_is_scored_and_saved(world: World) -> None:
-    """With the caller's key alone, two calls, no lease, and one line in the log."""
     lead = world.on_demand()
     async with world.engine() as engine:
         await engine.process([lead])
@@ -35,7 +34,6 @@ async def test_lead_is_scored_and_saved(world: World) -> None:
 
 
 async def test_lead_without_an_id_is_answered_and_never_saved(world: World) -> None:
-    """The database is not asked."""
     leads = [world.on_demand(""), world.on_demand("")]
     async with world.engine() as engine:
         await engine.process(leads)
@@ -68,7 +66,6 @@ async def test_paid_score_is_answered_where_only_the_message_fails(
 
 
 async def test_requests_take_three_quarters_of_the_slots(world: World) -> None:
-    """20 leads with 8 slots: 6 at a time, saved together where their answers arrive together."""
     async with world.engine(slots=8) as engine:
         await engine.process([world.on_demand(f"e{n}") for n in range(20)])
 
@@ -101,7 +98,6 @@ async def test_requests_and_claimed_leads_share_the_slots(world: World) -> None:
 
 
 async def test_claim_under_way_keeps_its_slots_from_requests(world: World) -> None:
-    """Its leads will come."""
     world.store.script["claim"].append(lambda: world.after(3, world.batch(*world.leads(4))))
     async with world.engine(slots=4) as engine:
         await anyio.sleep(0.1)
@@ -139,7 +135,6 @@ async def test_passing_failure_is_tried_again_and_then_told(world: World) -> Non
 
 @pytest.mark.parametrize("kind", [FailureClass.KEY, FailureClass.CONFIGURATION, FailureClass.CONTENT])
 async def test_what_fails_with_the_callers_key_is_their_error_alone(world: World, kind: FailureClass) -> None:
-    """No key is parked, no claim stops, and the other leads go on."""
     world.scorer.script["bad"] = [world.failure(kind)]
     bad, good = world.on_demand("bad"), world.on_demand("good")
     async with world.engine() as engine:
@@ -152,7 +147,6 @@ async def test_what_fails_with_the_callers_key_is_their_error_alone(world: World
 
 
 async def test_outage_does_not_stop_requests(world: World) -> None:
-    """Another key may do."""
     world.scorer.script["a"] = [world.failure(FailureClass.CONFIGURATION)] * 2
     world.hand_out(world.lead("a"))
     lead = world.on_demand()
@@ -164,7 +158,6 @@ async def test_outage_does_not_stop_requests(world: World) -> None:
 
 
 async def test_database_that_is_away_holds_no_slot(world: World) -> None:
-    """While answers wait to be saved, other leads are scored."""
     world.store.script["save_on_demand"] = [world.trouble() for _ in range(3)]
     leads = [world.on_demand(f"e{n}") for n in range(9)]
     async with world.engine(slots=4) as engine:
@@ -202,7 +195,6 @@ async def test_two_requests_for_one_lead_are_saved_one_after_the_other(world: Wo
 async def test_answer_that_is_not_written_is_given_all_the_same(
     world: World, outcome: LeaseOutcome, words: str
 ) -> None:
-    """It was paid for; the caller learns that it is not saved."""
     lead = world.on_demand()
     async with world.engine() as engine:
         world.store.script["save_on_demand"].append(
@@ -216,7 +208,6 @@ async def test_answer_that_is_not_written_is_given_all_the_same(
 
 
 async def test_caller_waits_half_a_minute_for_a_save(world: World) -> None:
-    """The answer is there after half a minute, and is saved when the database is back."""
     world.store.script["save_on_demand"] = [world.trouble() for _ in range(30)]
     lead = world.on_demand()
     async with world.engine() as engine:
@@ -247,7 +238,6 @@ async def test_shutdown_ends_requests_in_time(world: World) -> None:
 
 
 async def test_too_many_are_sent_away(world: World) -> None:
-    """A thousand may wait."""
     async with world.engine(slots=4) as engine, anyio.create_task_group() as tasks:
         for n in range(10):
             tasks.start_soon(engine.process, [world.on_demand(f"{n}-{place}") for place in range(100)])
@@ -258,7 +248,6 @@ async def test_too_many_are_sent_away(world: World) -> None:
 
 
 async def test_answer_that_is_a_callers_bug_stops_no_other(world: World) -> None:
-    """Refused as a whole, they are sent one by one."""
     leads = [world.on_demand("bad"), world.on_demand("good")]
     bug = world.trouble("caller_bug")
     # The first answer is sent alone and takes a while, so that the two others are sent together.

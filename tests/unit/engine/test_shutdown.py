@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 
 
 async def stop(engine: Engine, drain_s: float) -> float:
-    """Stop it; how long that took."""
     began = anyio.current_time()
     await engine.stop(drain_s)
     return anyio.current_time() - began
 
 
 async def test_idle_engine_stops_at_once(world: World) -> None:
-    """Nothing is held, nothing is asked."""
     async with world.engine() as engine:
         await anyio.sleep(1)
         asked = len(world.store.calls)
@@ -32,7 +30,6 @@ async def test_idle_engine_stops_at_once(world: World) -> None:
 
 
 async def test_no_lead_is_claimed_after_stop(world: World) -> None:
-    """Not even for a webhook or a slot."""
     world.hand_out(*world.leads(4), has_more=True)
     async with world.engine(slots=4) as engine:
         await anyio.sleep(0.5)
@@ -42,7 +39,6 @@ async def test_no_lead_is_claimed_after_stop(world: World) -> None:
 
 
 async def test_model_call_in_flight_may_finish(world: World) -> None:
-    """The lead that needs no second call is saved."""
     world.hand_out(world.lead())
     world.scorer.seconds = 18
     world.scorer.script = {"a": [Score(score=10, response="no", should_contact=False)]}
@@ -66,7 +62,6 @@ async def test_lead_between_score_and_message_is_given_back_with_its_score(world
 
 
 async def test_message_is_bought_when_the_time_allows(world: World) -> None:
-    """With two minutes left, a call that begins at once ends in time."""
     world.hand_out(world.lead())
     async with world.engine() as engine:
         await anyio.sleep(0.5)
@@ -86,7 +81,6 @@ async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_given_back
 
 
 async def test_lead_that_waits_for_a_young_lease_is_given_back_at_once(world: World) -> None:
-    """It would not call any more."""
     batch = world.batch(world.lead(), start_limit_ms=1_000, renew_ms=2_000)
     world.store.script["claim"].append(lambda: world.after(3, batch))
     world.store.script["renew"].append(lambda: world.after(9))
@@ -107,7 +101,6 @@ async def test_leads_of_a_claim_that_was_under_way_are_given_back(world: World) 
 
 
 async def test_saves_and_renewals_go_on_until_the_last_lead_is_given_back(world: World) -> None:
-    """The database is away for the first half of the drain."""
     world.hand_out(world.lead())
     world.store.script["save"].append(lambda: world.after(10, world.trouble()))
     world.store.script["save"].append(lambda: world.after(10, world.trouble()))
@@ -119,7 +112,6 @@ async def test_saves_and_renewals_go_on_until_the_last_lead_is_given_back(world:
 
 
 async def test_drain_ends_in_bounded_time_whatever_happens(world: World) -> None:
-    """Nothing can be written: what is held is dropped and logged."""
     world.hand_out(world.lead())
     world.store.script["save"] += [world.trouble()] * 1000
     async with world.engine() as engine:
@@ -130,7 +122,6 @@ async def test_drain_ends_in_bounded_time_whatever_happens(world: World) -> None
 
 
 async def test_stop_without_time_gives_everything_back_at_once(world: World) -> None:
-    """DRAIN_SEC=0: as far as it goes."""
     world.hand_out(world.lead())
     async with world.engine() as engine:
         await anyio.sleep(0.5)
@@ -139,7 +130,6 @@ async def test_stop_without_time_gives_everything_back_at_once(world: World) -> 
 
 
 async def test_engine_that_never_ran_can_be_stopped(world: World) -> None:
-    """And does nothing when it is run afterwards."""
     async with world.engine() as engine:
         await engine.stop(45)
         await anyio.sleep(10)

@@ -41,7 +41,6 @@ def test_terms_are_the_dearest_that_a_lead_can_cost(world: World) -> None:
 
 
 async def test_claims_name_the_terms_and_results_their_cost(world: World) -> None:
-    """100 tokens in for the score, 10 out for the message."""
     world.hand_out(world.lead(reserved_usd=20))
     async with world.engine(tariff=TARIFF):
         await anyio.sleep(3)
@@ -51,7 +50,6 @@ async def test_claims_name_the_terms_and_results_their_cost(world: World) -> Non
 
 
 async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) -> None:
-    """The score cost more than it should: an attempt is spent, and its cost is reported."""
     step = TARIFF.max_step_cost(world.lead().lead, world.lead().prompts)
     world.hand_out(world.lead(reserved_usd=step + 0.9))
     async with world.engine(tariff=TARIFF):
@@ -75,7 +73,6 @@ async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -
 
 
 async def test_without_a_price_nothing_is_reckoned(world: World) -> None:
-    """The claim says that the price is not known, the result that the cost is not."""
     world.hand_out(world.lead())
     async with world.engine():
         await anyio.sleep(3)
@@ -84,7 +81,6 @@ async def test_without_a_price_nothing_is_reckoned(world: World) -> None:
 
 
 async def test_budget_without_a_price_is_told_until_it_is_over(world: World) -> None:
-    """In words, once in the log; the next claim that is not refused for it clears it."""
     world.hand_out(blocked_by="unpriced")
     async with world.engine() as engine:
         await anyio.sleep(1)

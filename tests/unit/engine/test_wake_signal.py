@@ -8,12 +8,10 @@ from leadhook.engine.timing import Wakeup
 
 @pytest.fixture
 async def signal() -> WakeSignal:
-    """No webhook has come."""
     return WakeSignal(Wakeup())
 
 
 async def test_many_webhooks_ask_for_one_claim(signal: WakeSignal) -> None:
-    """However many came since the last one."""
     signal.set()
     signal.set()
     assert signal.take() == ()
@@ -21,7 +19,6 @@ async def test_many_webhooks_ask_for_one_claim(signal: WakeSignal) -> None:
 
 
 async def test_hints_are_kept_once_and_in_order(signal: WakeSignal) -> None:
-    """Until they are taken."""
     signal.set(["b", "a"])
     signal.set(["a", "c"])
     assert signal.take() == ("b", "a", "c")
@@ -44,7 +41,6 @@ async def test_hint_that_can_be_no_lead_is_dropped(signal: WakeSignal, hint: str
 
 
 async def test_hints_are_kept_again_after_they_were_taken(signal: WakeSignal) -> None:
-    """Taking makes room."""
     signal.set(f"lead-{n}" for n in range(501))
     signal.take()
     signal.set(["lead-500"])
@@ -52,7 +48,6 @@ async def test_hints_are_kept_again_after_they_were_taken(signal: WakeSignal) ->
 
 
 async def test_sleeper_wakes_by_a_webhook_before_or_after_it_sleeps() -> None:
-    """One that comes while no task sleeps is not forgotten."""
     wakeup = Wakeup()
     WakeSignal(wakeup).set()
     await wakeup.wait()

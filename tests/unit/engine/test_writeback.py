@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 async def test_lone_result_is_saved_at_once(world: World) -> None:
-    """No other lead is in flight that could share the call."""
     world.hand_out(world.lead())
     async with world.engine():
         await anyio.sleep(5)
@@ -39,7 +38,6 @@ async def test_results_are_gathered_for_300_ms(world: World) -> None:
 
 
 async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> None:
-    """Results that gather behind a slow save leave together, right after it."""
     world.hand_out(*world.leads(4))
     world.scorer.delays = {"lead-0": 0.5, "lead-1": 0.8, "lead-2": 0.9}
     world.store.script["save"].append(lambda: world.after(1.6))
@@ -51,7 +49,6 @@ async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> Non
 
 
 async def test_no_save_holds_more_than_fifty(world: World) -> None:
-    """The database's bound, however much has gathered behind a slow save."""
     world.hand_out(world.lead("first"), *world.leads(49), has_more=True)
     world.hand_out(*[world.lead(f"more-{n}") for n in range(30)])
     world.scorer.delays = {"first": 0.5}
@@ -62,7 +59,6 @@ async def test_no_save_holds_more_than_fifty(world: World) -> None:
 
 
 async def test_busy_result_does_not_go_with_a_batch_before_its_time(world: World) -> None:
-    """Another result that is ready at once leaves without it."""
     busy, other, late = world.lead("busy"), world.lead("other"), world.lead("late")
     world.hand_out(busy, other, late)
     world.scorer.delays = {"late": 1.2}
@@ -89,7 +85,6 @@ async def test_result_whose_lease_was_lost_while_it_waited_is_not_saved(world: W
 
 
 async def test_busy_result_is_saved_again_soon(world: World) -> None:
-    """The application holds the row; the others are done."""
     first, second = world.lead("a"), world.lead("b")
     world.hand_out(first, second)
     busy = world.replies([first], LeaseOutcome.BUSY).leases
@@ -104,7 +99,6 @@ async def test_busy_result_is_saved_again_soon(world: World) -> None:
 
 
 async def test_result_that_the_reply_forgot_is_saved_again(world: World) -> None:
-    """No reply is no answer."""
     world.hand_out(world.lead())
     world.store.script["save"].append(LeaseReplies())
     async with world.engine():
@@ -113,7 +107,6 @@ async def test_result_that_the_reply_forgot_is_saved_again(world: World) -> None
 
 
 async def test_save_is_repeated_while_the_lease_is_renewed(world: World) -> None:
-    """The database is away for a while; then the result is written once."""
     world.hand_out(world.lead())
     world.store.script["save"] += [world.trouble()] * 8
     async with world.engine() as engine:
@@ -129,7 +122,6 @@ async def test_save_is_repeated_while_the_lease_is_renewed(world: World) -> None
 
 
 async def test_save_is_given_up_when_the_lease_is_lost(world: World) -> None:
-    """Someone else has the lead; the repeated save hears it."""
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["save"] += [world.trouble(), world.replies([lead], LeaseOutcome.LEASE_LOST)]
@@ -142,7 +134,6 @@ async def test_save_is_given_up_when_the_lease_is_lost(world: World) -> None:
 
 @pytest.mark.parametrize("outcome", [LeaseOutcome.UNWANTED, LeaseOutcome.REFUSED, LeaseOutcome.GONE])
 async def test_last_word_of_the_database_ends_the_lead(world: World, outcome: LeaseOutcome) -> None:
-    """The failure is reported, and nothing is repeated."""
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["save"].append(world.replies([lead], outcome))
@@ -154,7 +145,6 @@ async def test_last_word_of_the_database_ends_the_lead(world: World, outcome: Le
 
 
 async def test_batch_that_is_refused_as_a_whole_is_saved_one_by_one(world: World) -> None:
-    """The one that can't be read is dead with its answer; the others are saved."""
     world.hand_out(world.lead("a"), world.lead("b"))
     bug = world.trouble("caller_bug")
     world.store.script["save"] += [bug, bug, None]
@@ -240,7 +230,6 @@ async def test_a_database_that_restarts_again_and_again_costs_no_lead_its_answer
 
 
 async def test_other_leads_do_not_wait_behind_one_that_fails(world: World) -> None:
-    """It is tried again beside them."""
     world.hand_out(world.lead("bad"))
     world.store.script["save"] += [unless_bad(world, world.trouble("misconfigured", "42501"))] * 500
     async with world.engine() as engine:
@@ -290,7 +279,6 @@ async def test_claims_stop_while_a_table_of_ours_refuses_rows(world: World) -> N
 
 
 async def test_calls_grow_again_once_they_are_quick(world: World) -> None:
-    """One slow call does not make the service slow for ever."""
     world.hand_out(*world.leads(32), has_more=True)
     world.store.script["save"].append(world.trouble(code="timeout"))
     async with world.engine(slots=32):
@@ -299,7 +287,6 @@ async def test_calls_grow_again_once_they_are_quick(world: World) -> None:
 
 
 async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World) -> None:
-    """Nothing is left to try."""
     world.hand_out(world.lead())
     world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     world.store.script["release"].append(world.trouble("caller_bug"))
@@ -310,7 +297,6 @@ async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World)
 
 
 async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> None:
-    """Four leads that failed with their only key."""
     world.hand_out(*world.leads(4), keys=1)
     world.scorer.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
     async with world.engine():
