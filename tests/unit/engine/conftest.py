@@ -169,6 +169,10 @@ class FakeScorer:
         """Keys that a check accepts, and how many seconds it takes; it says nothing of the others."""
         self.checked: list[str] = []
 
+    @property
+    def steps(self) -> list[str]:
+        return [step for step, *_ in self.calls]
+
     async def check_key(self, key: ApiKey) -> bool:
         self.checked.append(key.fingerprint)
         await anyio.sleep(self.checks.get(key.fingerprint, 0))
@@ -218,6 +222,22 @@ class World:
     def finished(self) -> list[Any]:
         return [line for line in self.log if line["event"] == "lead.finished"]
 
+    @property
+    def outcomes(self) -> list[str]:
+        return [line["outcome"] for line in self.finished]
+
+    @property
+    def saves(self) -> list[Any]:
+        return [item for call in self.store.of("save") for item in call.items]
+
+    @property
+    def releases(self) -> list[Any]:
+        return [item for call in self.store.of("release") for item in call.items]
+
+    @property
+    def parked(self) -> list[Any]:
+        return [key for call in self.store.of("park_keys") for key in call.keys]
+
     @asynccontextmanager
     async def engine(
         self,
@@ -243,6 +263,11 @@ class World:
             tasks.start_soon(engine.run)
             yield engine
             tasks.cancel_scope.cancel()
+
+    async def run(self, seconds: float, **settings: Any) -> None:
+        """Run an engine for this long."""
+        async with self.engine(**settings):
+            await anyio.sleep(seconds)
 
     def hand_out(self, *leads: ClaimedLead, **fields: Any) -> Batch:
         """Have the next claim without a script answered with these leads."""

@@ -1,21 +1,16 @@
 """What one lead learns of a key, the others know."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 from tests.unit.engine.test_blame_matrix import FAULTS, HOUR_S, Faulty, run
 
 from leadhook.domain.failure import FailureClass
 from leadhook.domain.job import ApiKey, KeyNews, LeaseReplies
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
-
-    from leadhook.domain.lead import Lead
+from leadhook.domain.lead import Lead
 
 
 def key_failure(world: World, park_s: float | None = None) -> Any:
@@ -62,21 +57,19 @@ async def test_a_check_delays_no_lead(world: World, checks_s: float | None, begu
     """One lead tries the key in the meantime, as without a check; what is known first counts for the others."""
     world.scorer.checks = {} if checks_s is None else {"key-0": checks_s}
     world.hand_out(*world.leads(4), keys=1, tried=False)
-    async with world.engine():
-        await anyio.sleep(10)
-        assert [at for step, _, at in world.scorer.calls if step == "score"] == begun_at
-        assert [line["outcome"] for line in world.finished] == ["saved"] * 4
-        assert world.store.of("park_keys") == []
+    await world.run(10)
+    assert [at for step, _, at in world.scorer.calls if step == "score"] == begun_at
+    assert world.outcomes == ["saved"] * 4
+    assert world.store.of("park_keys") == []
 
 
 async def test_a_key_that_rested_is_tried_by_a_call_not_by_a_check(world: World) -> None:
     """A check says nothing of a quota."""
     world.scorer.checks = {"key-0": 0}
     world.hand_out(*world.leads(4), keys=1, rests=1)
-    async with world.engine():
-        await anyio.sleep(10)
-        assert world.scorer.checked == []
-        assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 1, 1, 1]
+    await world.run(10)
+    assert world.scorer.checked == []
+    assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 1, 1, 1]
 
 
 async def test_a_checked_key_that_is_refused_rests_as_any_other(world: World) -> None:
@@ -89,9 +82,9 @@ async def test_a_checked_key_that_is_refused_rests_as_any_other(world: World) ->
         await anyio.sleep(5)
         engine.wake()
         await anyio.sleep(20)
-        assert [line["outcome"] for line in world.finished] == ["saved"] * 8
+        assert world.outcomes == ["saved"] * 8
         assert world.scorer.keys.count("key-0") == 4
-        [parked] = [parked for call in world.store.of("park_keys") for parked in call.keys]
+        [parked] = world.parked
         assert (parked.fingerprint, parked.for_ms) == ("key-0", 60_000)
 
 
@@ -105,21 +98,19 @@ async def test_a_key_that_rests_elsewhere_is_not_called_here(world: World) -> No
     world.scorer.seconds = 15
     world.store.script["renew"].append(news("key-0"))
     world.hand_out(*world.leads(4), keys=2)
-    async with world.engine():
-        await anyio.sleep(40)
-        assert [line["outcome"] for line in world.finished] == ["saved"] * 4
-        assert world.scorer.keys[:4].count("key-0") == 2
-        assert set(world.scorer.keys[4:]) == {"key-1"}
-        assert world.store.of("park_keys") == []
+    await world.run(40)
+    assert world.outcomes == ["saved"] * 4
+    assert world.scorer.keys[:4].count("key-0") == 2
+    assert set(world.scorer.keys[4:]) == {"key-1"}
+    assert world.store.of("park_keys") == []
 
 
 async def test_a_success_elsewhere_ends_a_trial_here(world: World) -> None:
     world.scorer.seconds = 15
     world.store.script["renew"].append(news("key-0", answered_ms=5_000))
     world.hand_out(*world.leads(4), keys=1, tried=False)
-    async with world.engine():
-        await anyio.sleep(40)
-        assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 10, 10, 10]
+    await world.run(40)
+    assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 10, 10, 10]
 
 
 @pytest.mark.parametrize(("answered_ms", "rest_ms"), [(60_000, 300_000), (900_000, 64_000), (None, 64_000)])
@@ -134,7 +125,7 @@ async def test_a_success_elsewhere_is_evidence_against_a_key_that_fails_here(
     world.store.script["claim"].append(batch.model_copy(update={"keys": keys}))
     world.scorer.slow_keys = {"key-1": 1_000}
     async with world.engine():
-        while not (parked := [key for call in world.store.of("park_keys") for key in call.keys]):  # noqa: ASYNC110 - no time passes
+        while not (parked := world.parked):  # noqa: ASYNC110 - no time passes
             await anyio.sleep(1)
         assert [(key.fingerprint, key.for_ms) for key in parked] == [("key-0", rest_ms)]
 
@@ -142,22 +133,20 @@ async def test_a_success_elsewhere_is_evidence_against_a_key_that_fails_here(
 async def test_bad_untried_key_gets_one_call_and_fails_no_lead(world: World) -> None:
     world.hand_out(*world.leads(4), keys=1, tried=False)
     world.scorer.script = {f"lead-{n}": [key_failure(world)] for n in range(4)}
-    async with world.engine():
-        await anyio.sleep(5)
-        assert len(world.scorer.calls) == 1
-        released = [item for call in world.store.of("release") for item in call.items]
-        assert {item.outcome for item in released} == {"returned"}
-        assert sorted(item.error_code for item in released) == ["key_code"] + ["no_healthy_key"] * 3
+    await world.run(5)
+    assert len(world.scorer.calls) == 1
+    released = world.releases
+    assert {item.outcome for item in released} == {"returned"}
+    assert sorted(item.error_code for item in released) == ["key_code"] + ["no_healthy_key"] * 3
 
 
 async def test_trial_that_proves_nothing_lets_the_next_lead_try(world: World) -> None:
     """The model was overloaded: the key is as good or bad as before."""
     world.hand_out(*world.leads(3), keys=1, tried=False)
     world.scorer.script = {f"lead-{n}": [world.failure(FailureClass.TRANSIENT)] for n in range(2)}
-    async with world.engine():
-        await anyio.sleep(8)
-        assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 1, 2]
-        assert [line["outcome"] for line in world.finished].count("saved") == 1
+    await world.run(8)
+    assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 1, 2]
+    assert world.outcomes.count("saved") == 1
 
 
 async def test_leads_that_wait_for_a_trial_go_back_when_the_service_ends(world: World) -> None:
@@ -166,7 +155,7 @@ async def test_leads_that_wait_for_a_trial_go_back_when_the_service_ends(world: 
     async with world.engine() as engine:
         await anyio.sleep(1)
         await engine.stop(45)
-        codes = [item.error_code for call in world.store.of("release") for item in call.items]
+        codes = [item.error_code for item in world.releases]
         assert codes.count("shutting_down") >= 2
         assert len(world.scorer.calls) == 1
 
@@ -176,11 +165,10 @@ async def test_lead_goes_on_with_a_key_that_was_answered_not_with_the_next_bad_o
     world.scorer.refused_keys = {f"key-{n}": key_failure(world) for n in range(3)}
     world.hand_out(*world.leads(16), keys=4)
     world.scorer.slow_keys = {"key-3": 2.0}
-    async with world.engine(slots=16):
-        await anyio.sleep(60)
-        assert [line["outcome"] for line in world.finished] == ["saved"] * 16
-        assert sum(key != "key-3" for key in world.scorer.keys) == 12
-        assert all(line["attempt"] == 1 for line in world.finished)
+    await world.run(60, slots=16)
+    assert world.outcomes == ["saved"] * 16
+    assert sum(key != "key-3" for key in world.scorer.keys) == 12
+    assert all(line["attempt"] == 1 for line in world.finished)
 
 
 @pytest.mark.parametrize(
@@ -201,12 +189,12 @@ async def test_key_rests_longer_each_time_while_others_are_answered(
             world.hand_out(*world.leads(3, fence=rests + 1), keys=2, rests=rests)
             engine.wake()
             await anyio.sleep(10)
-        parked = [parked for call in world.store.of("park_keys") for parked in call.keys]
+        parked = world.parked
         assert [(key.rests, key.for_ms) for key in parked] == [
             (n + 1, 1000 * rest_s) for n, rest_s in enumerate(rests_s)
         ]
         assert "1 other key" in parked[-1].reason
-        assert [line["outcome"] for line in world.finished] == ["saved"] * 3 * failures
+        assert world.outcomes == ["saved"] * 3 * failures
 
 
 async def test_key_whose_model_is_refused_rests_when_another_key_is_answered(world: World) -> None:
@@ -215,9 +203,9 @@ async def test_key_whose_model_is_refused_rests_when_another_key_is_answered(wor
     world.hand_out(*world.leads(16), keys=2)
     async with world.engine(slots=16) as engine:
         await anyio.sleep(20)
-        assert [line["outcome"] for line in world.finished] == ["saved"] * 16
+        assert world.outcomes == ["saved"] * 16
         assert engine.health().fault is None
-        [parked] = {parked.fingerprint for call in world.store.of("park_keys") for parked in call.keys}
+        [parked] = {parked.fingerprint for parked in world.parked}
         assert parked == "key-0"
 
 
@@ -225,11 +213,10 @@ async def test_quota_is_reported_for_the_model(world: World) -> None:
     """Another model may be used with the key."""
     world.scorer.refused_keys = {"key-0": world.failure(FailureClass.KEY, for_model="fake-model")}
     world.hand_out(world.lead(), keys=1)
-    async with world.engine():
-        await anyio.sleep(5)
-        [parked] = world.store.of("park_keys")[0].keys
-        assert parked.model == "fake-model"
-        assert world.store.of("claim")[0].model == "fake-model"
+    await world.run(5)
+    [parked] = world.store.of("park_keys")[0].keys
+    assert parked.model == "fake-model"
+    assert world.store.of("claim")[0].model == "fake-model"
 
 
 async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(world: World) -> None:
@@ -254,12 +241,11 @@ async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_
     world.hand_out(world.lead(), keys=2)
     world.scorer.script = {"a": [key_failure(world)]}
     world.store.script["park_keys"].extend([world.trouble(), world.trouble(), None])
-    async with world.engine():
-        await anyio.sleep(30)
-        parked_keys = [call.keys for call in world.store.of("park_keys")]
-        assert len(parked_keys) == 3
-        assert all(parked == parked_keys[0] and parked[0].for_ms == 60_000 for parked in parked_keys)
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+    await world.run(30)
+    parked_keys = [call.keys for call in world.store.of("park_keys")]
+    assert len(parked_keys) == 3
+    assert all(parked == parked_keys[0] and parked[0].for_ms == 60_000 for parked in parked_keys)
+    assert world.outcomes == ["saved"]
 
 
 class FailingKeys(Faulty):

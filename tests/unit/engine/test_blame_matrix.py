@@ -3,18 +3,17 @@
 The engine is real, the clock jumps, and the queue behaves as the database does.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
 from pydantic import SecretStr
-from tests.unit.engine.conftest import FakeScorer, FakeStore, replies, saved_as
+from tests.unit.engine.conftest import FakeScorer, FakeStore, World, replies, saved_as
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import (
@@ -28,14 +27,8 @@ from leadhook.domain.job import (
     Release,
     Result,
 )
+from leadhook.domain.lead import Lead
 from leadhook.domain.results import Checkpoint, Usage
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.unit.engine.conftest import World
-
-    from leadhook.domain.lead import Lead
 
 HOUR_S, MAX_ATTEMPTS = 3_600.0, 5
 PAID, BILLED, FREE = Usage(calls=1, input_tokens=9), Usage(calls=1, unmetered=1), Usage(calls=1)

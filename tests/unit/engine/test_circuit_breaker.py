@@ -1,13 +1,12 @@
 """What an outage of the model does: leads wait unspent, and one at a time finds out when it is over."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 
+from leadhook.domain.blame import Evidence
 from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
 from leadhook.domain.job import OtherAttempt
 from leadhook.domain.results import Usage
@@ -15,11 +14,6 @@ from leadhook.engine import EngineContext
 from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.timing import Wakeup
 from leadhook.observability import metrics
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
-
-    from leadhook.domain.blame import Evidence
 
 NEVER = 1000
 
@@ -35,7 +29,7 @@ def names(count: int) -> list[str]:
 
 
 def releases(world: World) -> dict[str, str]:
-    return {item.lead_id: item.outcome for call in world.store.of("release") for item in call.items}
+    return {item.lead_id: item.outcome for item in world.releases}
 
 
 async def test_ten_failures_in_a_row_spend_no_attempt_and_stop_the_claims(world: World) -> None:
@@ -125,9 +119,8 @@ async def test_leads_that_arrive_under_it_go_back_with_what_they_have(world: Wor
     world.hand_out(*world.leads(12), has_more=True, next_due_ms=0)
     late = [world.lead(f"late-{n}", checkpoint=world.paid()) for n in range(4)]
     world.store.script["claim"].append(lambda: world.after(2, world.batch(*late)))
-    async with world.engine(slots=16):
-        await anyio.sleep(4)
-    given_back = {item.lead_id: item for call in world.store.of("release") for item in call.items}
+    await world.run(4, slots=16)
+    given_back = {item.lead_id: item for item in world.releases}
     for lead in late:
         assert (given_back[lead.lead_id].outcome, given_back[lead.lead_id].error_code) == ("returned", "model_outage")
         assert given_back[lead.lead_id].checkpoint == world.paid()
@@ -174,7 +167,7 @@ async def test_parameters_that_are_refused_are_the_settings_unless_others_were_a
         await anyio.sleep(5)
         assert (engine.health().fault_code == SETTINGS_REFUSED) is not answered_before
         assert releases(world) == {"odd": "returned"}
-        [item] = [item for call in world.store.of("release") for item in call.items]
+        [item] = world.releases
         assert item.failing is answered_before
 
 
@@ -212,7 +205,7 @@ async def test_lead_refused_three_times_is_dead_once_another_was_answered(
             world.hand_out(world.lead("bad", fence=fence, failing_ms=5_000 * fence))
             engine.wake()
         await anyio.sleep(5)
-        last = world.store.of("release")[-1].items[0]
+        last = world.releases[-1]
         assert (last.lead_id, last.outcome) == ("bad", outcome)
         assert ("1 other lead was answered" if others else "No other lead was answered") in last.reason
 
@@ -361,10 +354,9 @@ async def test_lead_that_is_answered_at_the_second_call_shows_that_it_passes(wor
     world.scorer.script = {"other": [empty], "odd": [empty] * NEVER}
     world.scorer.delays = {"odd": 6.0}
     world.hand_out(world.lead("other"), world.lead("odd", attempts=1, failing_ms=9_000), keys=1)
-    async with world.engine():
-        await anyio.sleep(8)
+    await world.run(8)
     assert releases(world) == {"odd": "retry"}
-    [release] = [item for call in world.store.of("release") for item in call.items]
+    [release] = world.releases
     assert (release.delay_ms, release.decide_after_ms) == (3_600_000, 600_000)
 
 
@@ -385,8 +377,7 @@ async def test_decisions_are_counted_by_rule(world: World, breaker: CircuitBreak
     fail(world, "a", times=1)
     fail(world, "b", kind=FailureClass.KEY, times=1)
     world.hand_out(world.lead("a"), world.lead("b"))
-    async with world.engine():
-        await anyio.sleep(5)
+    await world.run(5)
     assert counted("outage", "suspended") == suspended + 1
     assert counted("unknown", "returned") == unknown + 1
     assert counted("key", "rested") == key + 1

@@ -1,23 +1,16 @@
 """Leads are claimed for slots that will soon be free; they begin when one is, and go back when none is."""
 
-from __future__ import annotations
-
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 
 from leadhook.domain.job import LeaseOutcome
+from leadhook.engine import Engine
 from leadhook.engine.timing import Timing
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.unit.engine.conftest import World
-
-    from leadhook.domain.job import Release
-    from leadhook.engine import Engine
 
 SLOW_S = 30.0
 
@@ -60,10 +53,6 @@ def begun(world: World) -> set[str]:
     return {lead for _, lead, _ in world.scorer.calls if lead.startswith("slow")}
 
 
-def released(world: World) -> list[Release]:
-    return [item for call in world.store.of("release") for item in call.items]
-
-
 @pytest.mark.parametrize("round_trip_s", [0.05, 0.2])
 async def test_slots_stay_full_while_a_claim_is_under_way(world: World, round_trip_s: float) -> None:
     """And no more is held than these, a quarter ahead, and what is being saved."""
@@ -83,31 +72,29 @@ async def test_nothing_is_claimed_ahead_of_slow_model_calls(world: World) -> Non
     """Another instance may have a free slot for the lead, for minutes."""
     backlog(world, model_s=20, round_trip_s=0.02)
     world.scorer.delays = {f"lead-{n}": 3.0 * n for n in range(8)}
-    async with world.engine(slots=8):
-        await anyio.sleep(300)
-        limits = [call.limit for call in world.store.of("claim")]
-        assert len(limits) > 40
-        assert max(limits[1:]) == 1
-        assert released(world) == []
+    await world.run(300, slots=8)
+    limits = [call.limit for call in world.store.of("claim")]
+    assert len(limits) > 40
+    assert max(limits[1:]) == 1
+    assert world.releases == []
 
 
 async def test_nothing_is_claimed_ahead_where_slow_leads_end_together(world: World) -> None:
     """Many slots become free at once, and then none for long."""
     backlog(world, model_s=6, round_trip_s=0.02)
-    async with world.engine(slots=16):
-        await anyio.sleep(200)
-        assert len(world.finished) >= 200
-        assert released(world) == []
+    await world.run(200, slots=16)
+    assert len(world.finished) >= 200
+    assert world.releases == []
 
 
 async def test_lead_that_gets_no_slot_in_time_goes_back_unspent(world: World) -> None:
     async with leads_ahead(world):
         await anyio.sleep(10)
-        assert {(item.lead_id, item.outcome, item.error_code, item.delay_ms) for item in released(world)} == {
+        assert {(item.lead_id, item.outcome, item.error_code, item.delay_ms) for item in world.releases} == {
             ("slow_8", "returned", "no_free_slot", 0),
             ("slow_9", "returned", "no_free_slot", 0),
         }
-        assert {item.usage.calls for item in released(world)} == {0}
+        assert {item.usage.calls for item in world.releases} == {0}
         assert world.store.of("release")[0].at <= 0.2 + Timing.longest_ahead_s + Timing.gather_writes_s
         assert begun(world).isdisjoint({"slow_8", "slow_9"})
         assert len(world.store.of("claim")) == 2
@@ -117,7 +104,7 @@ async def test_leads_that_wait_for_a_slot_go_back_at_a_shutdown(world: World) ->
     async with leads_ahead(world) as engine, anyio.create_task_group() as stopping:
         stopping.start_soon(engine.stop, 100)
         await anyio.sleep(Timing.gather_writes_s + 0.1)
-        assert {(item.lead_id, item.error_code) for item in released(world)} == {
+        assert {(item.lead_id, item.error_code) for item in world.releases} == {
             ("slow_8", "shutting_down"),
             ("slow_9", "shutting_down"),
         }
@@ -130,7 +117,7 @@ async def test_leads_that_wait_for_a_slot_go_back_when_a_claim_hears_of_a_pause(
         world.hand_out(blocked_by="paused")
         engine.wake()
         await anyio.sleep(1)
-        assert {(item.lead_id, item.outcome, item.error_code) for item in released(world)} == {
+        assert {(item.lead_id, item.outcome, item.error_code) for item in world.releases} == {
             ("slow_38", "returned", "paused"),
             ("slow_39", "returned", "paused"),
         }
@@ -158,5 +145,5 @@ async def test_lost_lease_gets_no_slot(world: World) -> None:
         await anyio.sleep(4.5)
         assert "slow_9" in begun(world)
         assert "slow_8" not in begun(world)
-        assert released(world) == []
+        assert world.releases == []
         assert engine.health().held == 8

@@ -1,20 +1,16 @@
 """When the worker claims, and how much."""
 
-from __future__ import annotations
-
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import anyio
 import pytest
+from tests.unit.engine.conftest import Call, World
 
 from leadhook.domain.failure import FailureClass
 from leadhook.domain.job import LeaseReplies
 from leadhook.engine.timing import Timing
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import Call, World
 
 
 def causes(world: World) -> list[str]:
@@ -128,54 +124,48 @@ async def test_due_time_of_a_reply_wakes_the_dispatcher_with_jitter(world: World
         world.store.script["save"].append(LeaseReplies(next_due_ms=2000))
     if operation == "sweep":
         world.store.script["sweep"].append(world.slice(next_due_ms=2000))
-    async with world.engine():
-        await anyio.sleep(3.1)
-        assert causes(world) == ["start", "retry"]
-        assert 2 < times(world)[1] <= 3.1
+    await world.run(3.1)
+    assert causes(world) == ["start", "retry"]
+    assert 2 < times(world)[1] <= 3.1
 
 
 async def test_due_time_far_away_is_capped_at_the_interval(world: World) -> None:
     """A key comes back tomorrow; until then another machine may have changed something."""
     world.hand_out(next_due_ms=86_400_000)
     world.store.script["sweep"].append(world.slice(next_due_ms=86_400_000))
-    async with world.engine():
-        await anyio.sleep(301)
-        assert causes(world) == ["start", "retry"]
+    await world.run(301)
+    assert causes(world) == ["start", "retry"]
 
 
 async def test_later_due_time_does_not_move_an_earlier_one(world: World) -> None:
     """A save that knows of nothing may have overlapped with the claim that did: no lead waits for the sweep."""
     world.hand_out(world.lead(checkpoint=world.paid(score=10)), next_due_ms=2000)
-    async with world.engine():
-        await anyio.sleep(3.001)
-        assert len(world.store.of("save")) == 1
-        assert len(causes(world)) == 2
+    await world.run(3.001)
+    assert len(world.store.of("save")) == 1
+    assert len(causes(world)) == 2
 
 
 async def test_a_claim_that_leaves_outbox_rows_is_repeated_without_a_hot_loop(world: World) -> None:
     """Cut without a lead: again at once, under the same name, at most 20 times a second."""
     world.store.script["claim"] = [world.batch(has_more=True, next_due_ms=0) for _ in range(100)]
-    async with world.engine():
-        await anyio.sleep(0.99)
-        assert causes(world) == ["start"] * 20
+    await world.run(0.99)
+    assert causes(world) == ["start"] * 20
 
 
 async def test_free_slot_alone_is_no_reason_to_claim(world: World) -> None:
     world.hand_out(world.lead())
-    async with world.engine():
-        await anyio.sleep(60)
-        assert len(world.finished) == 1
-        assert causes(world) == ["start"]
+    await world.run(60)
+    assert len(world.finished) == 1
+    assert causes(world) == ["start"]
 
 
 async def test_free_slot_is_a_reason_after_a_batch_that_had_more(world: World) -> None:
     """All slots were filled and more is ready: they are claimed for at once, and one ahead, under the same name."""
     world.hand_out(*world.leads(4), has_more=True, next_due_ms=0)
-    async with world.engine(slots=4):
-        await anyio.sleep(2.5)
-        assert causes(world) == ["start", "start"]
-        assert [call.limit for call in world.store.of("claim")] == [4, 5]
-        assert times(world)[1] == 2
+    await world.run(2.5, slots=4)
+    assert causes(world) == ["start", "start"]
+    assert [call.limit for call in world.store.of("claim")] == [4, 5]
+    assert times(world)[1] == 2
 
 
 async def test_no_claim_without_a_free_slot(world: World) -> None:
@@ -190,9 +180,8 @@ async def test_no_claim_without_a_free_slot(world: World) -> None:
 
 
 async def test_claim_asks_for_no_more_than_fifty(world: World) -> None:
-    async with world.engine(slots=200):
-        await anyio.sleep(1)
-        assert (world.store.of("claim")[0].limit, world.store.of("claim")[0].low_priority_limit) == (50, 50)
+    await world.run(1, slots=200)
+    assert (world.store.of("claim")[0].limit, world.store.of("claim")[0].low_priority_limit) == (50, 50)
 
 
 @pytest.mark.parametrize(("slots", "room"), [(1, 1), (4, 3), (16, 12)])
@@ -211,13 +200,12 @@ async def test_low_priority_leads_that_wait_are_claimed_when_a_low_priority_slot
     """With nothing but low-priority leads left, slots that they may not use cause no claims."""
     world.hand_out(*world.leads(3, low_priority=True), has_more=True, next_due_ms=0)
     world.store.script["claim"] += [world.batch(next_due_ms=250) for _ in range(4)]
-    async with world.engine(slots=4):
-        await anyio.sleep(2.2)
-        in_vain = [call for call in world.store.of("claim")[1:] if call.at < 2]
-        assert len(in_vain) <= 7, "the database names 250 ms, which is all that is asked for meanwhile"
-        first_with_room = next(call for call in world.store.of("claim") if call.at >= 2)
-        assert first_with_room.at <= 2 + Timing.claim_gap_s
-        assert first_with_room.low_priority_limit == 3
+    await world.run(2.2, slots=4)
+    in_vain = [call for call in world.store.of("claim")[1:] if call.at < 2]
+    assert len(in_vain) <= 7, "the database names 250 ms, which is all that is asked for meanwhile"
+    first_with_room = next(call for call in world.store.of("claim") if call.at >= 2)
+    assert first_with_room.at <= 2 + Timing.claim_gap_s
+    assert first_with_room.low_priority_limit == 3
 
 
 async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
@@ -235,11 +223,10 @@ async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
 
 async def test_busy_claim_is_repeated_soon(world: World) -> None:
     world.store.script["claim"] += [world.batch(busy=True)] * 20
-    async with world.engine():
-        await anyio.sleep(20)
-        gaps = [b - a for a, b in zip(times(world), times(world)[1:], strict=False)]
-        assert len(gaps) == 20
-        assert all(0.2 <= gap <= 0.6001 for gap in gaps)
+    await world.run(20)
+    gaps = [after - before for before, after in pairwise(times(world))]
+    assert len(gaps) == 20
+    assert all(0.2 <= gap <= 0.6001 for gap in gaps)
 
 
 async def test_claim_goes_on_behind_the_last_user(world: World) -> None:
@@ -261,7 +248,7 @@ async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World)
         assert engine.health().since == since is not None
         assert not engine.health().claiming
         assert engine.health().fault == "unavailable reason"
-        gaps = [b - a for a, b in zip(times(world), times(world)[1:], strict=False)]
+        gaps = [after - before for before, after in pairwise(times(world))]
         assert 0.25 <= gaps[0] <= 0.5
         assert all(2.5 <= gap <= 5 for gap in gaps[5:])
         await anyio.sleep(60)
@@ -282,10 +269,9 @@ async def test_refused_claim_is_not_repeated_as_it_was(world: World) -> None:
 
 async def test_sweep_that_made_something_ready_leads_to_a_claim(world: World) -> None:
     world.store.script["sweep"].append(lambda: world.after(5, world.slice(made_ready=3)))
-    async with world.engine():
-        await anyio.sleep(6)
-        assert causes(world) == ["start", "sweep"]
-        assert times(world) == [0, 5]
+    await world.run(6)
+    assert causes(world) == ["start", "sweep"]
+    assert times(world) == [0, 5]
 
 
 async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(world: World) -> None:
@@ -299,7 +285,7 @@ async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(w
         await anyio.sleep(15)
         engine.wake()
         await anyio.sleep(15)
-        release = world.store.of("release")[0].items[0]
+        release = world.releases[0]
         assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "configuration_code")
         assert not engine.health().claiming
         assert engine.health().fault == "configuration reason"
@@ -320,7 +306,7 @@ async def test_lead_that_is_held_already_is_not_started_twice(world: World) -> N
         await anyio.sleep(0.1)
         engine.wake()
         await anyio.sleep(10)
-        assert [step for step, *_ in world.scorer.calls] == ["score", "write"]
+        assert world.scorer.steps == ["score", "write"]
 
 
 async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: World) -> None:

@@ -1,17 +1,11 @@
 """A claim that fails because of one lead is narrowed down to that lead."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import Batch, ClaimRequest, LeaseRef
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
 
 CODES = ["57014", "reply_not_understood", "timeout", "disconnected", "PGRST001", "57P01"]
 
@@ -49,10 +43,8 @@ async def test_lead_that_fails_every_claim_is_set_aside_and_the_others_are_answe
     leads = [f"lead-{number:02}" for number in range(16)]
     database = Database(world, leads, {"lead-05"}, code)
     world.store.script["release"].append(lambda: database.forget("lead-05"))
-    async with world.engine(slots=16):
-        await anyio.sleep(30)
-    (release,) = world.store.of("release")
-    (item,) = release.arguments["items"]
+    await world.run(30, slots=16)
+    (item,) = world.releases
     assert (item.lead_id, item.outcome, item.error_code) == ("lead-05", "dead", "evaluation_failed")
     assert database.answered == [lead for lead in leads if lead != "lead-05"]
 
@@ -62,9 +54,8 @@ async def test_several_in_a_row_are_not_all_dead(world: World) -> None:
     leads = [f"lead-{number}" for number in range(3)]
     database = Database(world, leads, set(leads), "reply_not_understood")
     world.store.script["release"] += [lambda lead=lead: database.forget(lead) for lead in leads]
-    async with world.engine():
-        await anyio.sleep(60)
-    outcomes = [item.outcome for call in world.store.of("release") for item in call.arguments["items"]]
+    await world.run(60)
+    outcomes = [item.outcome for item in world.releases]
     assert outcomes == ["dead", "returned", "returned"]
 
 
@@ -78,7 +69,7 @@ async def test_a_bare_claim_that_fails_too_blames_no_lead(world: World) -> None:
     world.store.claim_bare = fails  # type: ignore[method-assign]
     async with world.engine():
         await anyio.sleep(60)
-        assert world.store.of("release") == []
+        assert world.releases == []
         database.bad = set()
         await anyio.sleep(10)
     assert database.answered == ["lead-1"]

@@ -1,35 +1,27 @@
 """How leases are kept, and what their loss does."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 
 from leadhook.domain.job import LeaseOutcome
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
 
 
 async def test_all_leases_are_renewed_in_one_call(world: World) -> None:
     world.scorer.delays = {"b": 40}
     world.hand_out(world.lead("a"), world.lead("b"), renew_ms=10_000)
     world.store.script["save"].append(lambda: world.after(15))
-    async with world.engine():
-        await anyio.sleep(25)
-        renewals = world.store.of("renew")
-        assert [call.at for call in renewals] == [10, 20]
-        assert {item.lead_id for item in renewals[0].items} == {"a", "b"}
-        assert {item.lead_id for item in renewals[1].items} == {"b"}
+    await world.run(25)
+    renewals = world.store.of("renew")
+    assert [call.at for call in renewals] == [10, 20]
+    assert {item.lead_id for item in renewals[0].items} == {"a", "b"}
+    assert {item.lead_id for item in renewals[1].items} == {"b"}
 
 
 async def test_nothing_is_renewed_while_nothing_is_held(world: World) -> None:
     world.hand_out(world.lead())
-    async with world.engine():
-        await anyio.sleep(200)
-        assert world.store.of("renew") == []
+    await world.run(200)
+    assert world.store.of("renew") == []
 
 
 async def test_fault_of_a_renewal_ends_with_its_leads(world: World) -> None:
@@ -41,7 +33,7 @@ async def test_fault_of_a_renewal_ends_with_its_leads(world: World) -> None:
         await anyio.sleep(12)
         assert engine.health().fault_code == "unavailable_code"
         await anyio.sleep(20)
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert world.outcomes == ["saved"]
         assert engine.health().fault is None
 
 
@@ -49,44 +41,40 @@ async def test_what_was_bought_travels_with_the_next_renewal_once(world: World) 
     world.scorer.seconds = 8
     world.scorer.delays = {"b": 50}
     world.hand_out(world.lead("a"), world.lead("b"), renew_ms=3_000)
-    async with world.engine():
-        await anyio.sleep(15.5)
-        carried = [
-            item.checkpoint.score.score if item.checkpoint else None
-            for call in world.store.of("renew")
-            for item in call.items
-            if item.lead_id == "a"
-        ]
-        assert carried == [None, None, 80, None, None]
+    await world.run(15.5)
+    carried = [
+        item.checkpoint.score.score if item.checkpoint else None
+        for call in world.store.of("renew")
+        for item in call.items
+        if item.lead_id == "a"
+    ]
+    assert carried == [None, None, 80, None, None]
 
 
 async def test_paid_answer_is_sent_again_when_the_renewal_failed(world: World) -> None:
     world.scorer.seconds = 8
     world.hand_out(world.lead("a"), renew_ms=10_000)
     world.store.script["renew"].append(world.trouble())
-    async with world.engine():
-        await anyio.sleep(12)
-        assert [item.checkpoint is not None for call in world.store.of("renew") for item in call.items] == [True, True]
-        assert world.store.of("renew")[1].at == pytest.approx(11)
+    await world.run(12)
+    assert [item.checkpoint is not None for call in world.store.of("renew") for item in call.items] == [True, True]
+    assert world.store.of("renew")[1].at == pytest.approx(11)
 
 
 async def test_failed_renewal_is_repeated_a_second_after_it_failed(world: World) -> None:
     world.scorer.seconds = 60
     world.hand_out(world.lead(), renew_ms=10_000)
     world.store.script["renew"].append(lambda: world.after(9.5, world.trouble()))
-    async with world.engine():
-        await anyio.sleep(25)
-        assert [call.at for call in world.store.of("renew")] == [10, 20.5]
+    await world.run(25)
+    assert [call.at for call in world.store.of("renew")] == [10, 20.5]
 
 
 async def test_model_call_starts_only_on_a_young_lease(world: World) -> None:
     world.scorer.seconds = 16
     world.hand_out(world.lead(), start_limit_ms=15_000, renew_ms=10_000)
     world.store.script["renew"] += [world.trouble()] * 10
-    async with world.engine():
-        await anyio.sleep(40)
-        assert [call[0] for call in world.scorer.calls] == ["score", "write"]
-        assert world.scorer.calls[1][2] == world.store.of("renew")[10].at > 16
+    await world.run(40)
+    assert world.scorer.steps == ["score", "write"]
+    assert world.scorer.calls[1][2] == world.store.of("renew")[10].at > 16
 
 
 async def test_confirmation_dates_from_when_the_request_was_sent(world: World) -> None:
@@ -94,12 +82,11 @@ async def test_confirmation_dates_from_when_the_request_was_sent(world: World) -
     world.scorer.seconds = 20
     world.hand_out(world.lead(), start_limit_ms=8_000, renew_ms=10_000)
     world.store.script["renew"].append(lambda: world.after(9, None))
-    async with world.engine():
-        await anyio.sleep(60)
-        # Sent at 10, answered at 19: at 20 it is older than 8 s, so the call waits for the renewal of 20.
-        assert [call.at for call in world.store.of("renew")][:2] == [10, 20]
-        assert world.scorer.calls[1][2] == 20
-        assert len(world.store.of("save")) == 1
+    await world.run(60)
+    # Sent at 10, answered at 19: at 20 it is older than 8 s, so the call waits for the renewal of 20.
+    assert [call.at for call in world.store.of("renew")][:2] == [10, 20]
+    assert world.scorer.calls[1][2] == 20
+    assert len(world.store.of("save")) == 1
 
 
 async def test_slow_claim_makes_the_first_call_wait_for_a_renewal(world: World) -> None:
@@ -107,11 +94,10 @@ async def test_slow_claim_makes_the_first_call_wait_for_a_renewal(world: World) 
     batch = world.batch(world.lead(waited_ms=7), start_limit_ms=5_000, renew_ms=4_000)
     world.store.script["claim"].append(lambda: world.after(6, batch))
     world.store.script["renew"].append(lambda: world.after(1, None))
-    async with world.engine():
-        await anyio.sleep(30)
-        assert world.store.of("renew")[0].at == 6
-        assert world.scorer.calls[0][2] == 7
-        assert world.store.of("save")[0].items[0].timing.first_call_ms == 7 + 1000
+    await world.run(30)
+    assert world.store.of("renew")[0].at == 6
+    assert world.scorer.calls[0][2] == 7
+    assert world.saves[0].timing.first_call_ms == 7 + 1000
 
 
 @pytest.mark.parametrize("outcome", [LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE])
@@ -123,10 +109,10 @@ async def test_lost_lease_drops_its_lead_without_a_write(world: World, outcome: 
     async with world.engine() as engine:
         await anyio.sleep(11)
         assert engine.health().in_flight == engine.health().held == 0
-        assert [line["outcome"] for line in world.finished] == [outcome.value]
+        assert world.outcomes == [outcome.value]
         assert "lease.lost" in [line["event"] for line in world.log]
         await anyio.sleep(100)
-        assert world.store.of("save") == world.store.of("release") == []
+        assert world.store.of("save") == world.releases == []
 
 
 async def test_lost_lease_ends_the_wait_for_a_young_lease(world: World) -> None:
@@ -145,10 +131,9 @@ async def test_lease_whose_row_is_busy_is_neither_lost_nor_confirmed(world: Worl
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["renew"].append(world.replies([lead], LeaseOutcome.BUSY))
-    async with world.engine():
-        await anyio.sleep(30)
-        assert [call.at for call in world.store.of("renew")][:2] == [10, 11]
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+    await world.run(30)
+    assert [call.at for call in world.store.of("renew")][:2] == [10, 11]
+    assert world.outcomes == ["saved"]
 
 
 async def test_renewal_says_nothing_of_a_lead_that_is_being_saved(world: World) -> None:
@@ -158,10 +143,9 @@ async def test_renewal_says_nothing_of_a_lead_that_is_being_saved(world: World) 
     world.hand_out(lead)
     world.store.script["save"].append(lambda: world.after(5))
     world.store.script["renew"].append(world.replies([lead], LeaseOutcome.LEASE_LOST))
-    async with world.engine():
-        await anyio.sleep(20)
-        assert world.store.of("renew")[0].at == 10
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+    await world.run(20)
+    assert world.store.of("renew")[0].at == 10
+    assert world.outcomes == ["saved"]
 
 
 async def test_a_renewal_that_can_not_be_read_costs_no_other_lead_its_lease(world: World) -> None:
@@ -173,8 +157,7 @@ async def test_a_renewal_that_can_not_be_read_costs_no_other_lead_its_lease(worl
         return world.trouble("caller_bug") if any(item.lead_id == "bad" for item in items) else None
 
     world.store.script["renew"] += [reply] * 20
-    async with world.engine():
-        await anyio.sleep(11)
-        renewed = [[item.lead_id for item in call.items] for call in world.store.of("renew")]
-        assert renewed[:4] == [["bad", "lead-0", "lead-1", "lead-2"], ["bad", "lead-0"], ["bad"], ["lead-0"]]
-        assert ["lead-1", "lead-2"] in renewed
+    await world.run(11)
+    renewed = [[item.lead_id for item in call.items] for call in world.store.of("renew")]
+    assert renewed[:4] == [["bad", "lead-0", "lead-1", "lead-2"], ["bad", "lead-0"], ["bad"], ["lead-0"]]
+    assert ["lead-1", "lead-2"] in renewed

@@ -1,16 +1,11 @@
 """How the sweep and the slices of replays go on."""
 
-from __future__ import annotations
-
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import anyio
+from tests.unit.engine.conftest import World
 
 from leadhook.domain.job import ReplaySlice
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
 
 
 def times(world: World) -> list[float]:
@@ -24,31 +19,28 @@ async def test_round_begins_at_once_and_goes_on_slice_by_slice(world: World) -> 
         world.slice(round_finished=False, looked_at=1000, held=3),
         world.slice(looked_at=10, removed=1),
     ]
-    async with world.engine():
-        await anyio.sleep(100)
-        first, second, third = times(world)
-        assert first == 0
-        assert 0.05 <= second - first <= 0.1
-        assert 0.05 <= third - second <= 0.1
-        lines = [line for line in world.log if line["event"] == "sweep.finished"]
-        assert [(line["slices"], line["looked_at"], line["made_ready"]) for line in lines] == [(3, 2010, 2)]
-        assert (lines[0]["held"], lines[0]["removed"]) == (3, 1)
+    await world.run(100)
+    first, second, third = times(world)
+    assert first == 0
+    assert 0.05 <= second - first <= 0.1
+    assert 0.05 <= third - second <= 0.1
+    lines = [line for line in world.log if line["event"] == "sweep.finished"]
+    assert [(line["slices"], line["looked_at"], line["made_ready"]) for line in lines] == [(3, 2010, 2)]
+    assert (lines[0]["held"], lines[0]["removed"]) == (3, 1)
 
 
 async def test_round_is_walked_each_interval(world: World) -> None:
-    async with world.engine(sweep_interval_s=60):
-        await anyio.sleep(130)
-        assert times(world) == [0, 60, 120]
+    await world.run(130, sweep_interval_s=60)
+    assert times(world) == [0, 60, 120]
 
 
 async def test_sweep_that_another_process_is_busy_with_is_tried_again_soon(world: World) -> None:
     """It may have died in the middle of the round."""
     world.store.script["sweep"] += [world.slice(busy=True, round_finished=False)] * 2
-    async with world.engine():
-        await anyio.sleep(10)
-        gaps = [b - a for a, b in zip(times(world), times(world)[1:], strict=False)]
-        assert len(gaps) == 2
-        assert all(1 <= gap <= 3 for gap in gaps)
+    await world.run(10)
+    gaps = [after - before for before, after in pairwise(times(world))]
+    assert len(gaps) == 2
+    assert all(1 <= gap <= 3 for gap in gaps)
 
 
 async def test_failed_slice_is_repeated(world: World) -> None:
@@ -66,18 +58,16 @@ async def test_failing_sweep_is_told_once(world: World) -> None:
     """And again when it fails in another way, or after a success."""
     refused, cut = world.trouble("misconfigured"), world.trouble()
     world.store.script["sweep"] += [refused, refused, cut, cut, world.slice(round_finished=False), cut]
-    async with world.engine():
-        await anyio.sleep(100)
-        lines = [line["code"] for line in world.log if line["event"] == "sweep.failed"]
-        assert lines == [refused.code, cut.code, cut.code]
+    await world.run(100)
+    lines = [line["code"] for line in world.log if line["event"] == "sweep.failed"]
+    assert lines == [refused.code, cut.code, cut.code]
 
 
 async def test_outbox_rows_that_a_slice_left_wake_the_dispatcher(world: World) -> None:
     """Due in 0 ms means that the outbox has rows."""
     world.store.script["sweep"].append(lambda: world.after(5, world.slice(next_due_ms=0)))
-    async with world.engine():
-        await anyio.sleep(6)
-        assert [(call.source, call.at) for call in world.store.of("claim")] == [("start", 0), ("sweep", 5)]
+    await world.run(6)
+    assert [(call.source, call.at) for call in world.store.of("claim")] == [("start", 0), ("sweep", 5)]
 
 
 async def test_replay_slices_go_on_with_pauses_and_over_failures(world: World) -> None:

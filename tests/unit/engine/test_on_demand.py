@@ -1,19 +1,13 @@
 """On-demand requests: their slots, their errors, and that nothing paid is lost when the caller leaves."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 
 from leadhook.domain.failure import FailureClass
 from leadhook.domain.job import LeaseOutcome, OnDemandReplies, OnDemandReply
 from leadhook.domain.results import Score
 from leadhook.engine import TooManyOnDemandError
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
 
 
 async def test_lead_is_scored_and_saved(world: World) -> None:
@@ -40,7 +34,7 @@ async def test_lead_without_an_id_is_answered_and_never_saved(world: World) -> N
 
     assert all(lead.answer and lead.error is None for lead in leads)
     assert not any(world.store.of(operation) for operation in ("save_on_demand", "renew", "save", "release"))
-    assert [line["outcome"] for line in world.finished] == ["answered", "answered"]
+    assert world.outcomes == ["answered", "answered"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +56,7 @@ async def test_paid_score_is_answered_where_only_the_message_fails(
 
     assert lead.answer == (Score(score=80, response="good", should_contact=True), None)
     assert lead.error == (f"{kind}_code", f"{kind} reason")
-    assert [line["outcome"] for line in world.finished] == [outcome]
+    assert world.outcomes == [outcome]
 
 
 async def test_requests_take_three_quarters_of_the_slots(world: World) -> None:
@@ -143,7 +137,7 @@ async def test_what_fails_with_the_callers_key_is_their_error_alone(world: World
 
     assert bad.error == (f"{kind}_code", f"{kind} reason")
     assert (good.error, bool(good.answer)) == (None, True)
-    assert world.store.of("release") == []
+    assert world.releases == []
 
 
 async def test_outage_does_not_stop_requests(world: World) -> None:
@@ -217,7 +211,7 @@ async def test_caller_waits_half_a_minute_for_a_save(world: World) -> None:
         assert lead.error is not None
         assert lead.error[0] == "not_written_yet"
         await anyio.sleep(300)
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert world.outcomes == ["saved"]
 
 
 async def test_shutdown_ends_requests_in_time(world: World) -> None:

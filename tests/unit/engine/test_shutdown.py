@@ -1,17 +1,10 @@
 """How a shutdown ends in bounded time, with every lead saved or released."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import anyio
+from tests.unit.engine.conftest import World
 
 from leadhook.domain.results import Score
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
-
-    from leadhook.engine import Engine
+from leadhook.engine import Engine
 
 
 async def stop(engine: Engine, drain_s: float) -> float:
@@ -45,7 +38,7 @@ async def test_model_call_in_flight_may_finish(world: World) -> None:
     async with world.engine() as engine:
         await anyio.sleep(5)
         assert await stop(engine, 45) == 13
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert world.outcomes == ["saved"]
         assert len(world.store.of("renew")) == 1
 
 
@@ -55,10 +48,10 @@ async def test_lead_between_score_and_message_is_given_back_with_its_score(world
     async with world.engine() as engine:
         await anyio.sleep(0.5)
         assert await stop(engine, 45) == 0.5
-        release = world.store.of("release")[0].items[0]
+        release = world.releases[0]
         assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "shutting_down")
         assert release.checkpoint.score.score == 80
-        assert [step for step, *_ in world.scorer.calls] == ["score"]
+        assert world.scorer.steps == ["score"]
 
 
 async def test_message_is_bought_when_the_time_allows(world: World) -> None:
@@ -66,7 +59,7 @@ async def test_message_is_bought_when_the_time_allows(world: World) -> None:
     async with world.engine() as engine:
         await anyio.sleep(0.5)
         assert await stop(engine, 120) == 1.5
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert world.outcomes == ["saved"]
 
 
 async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_given_back(world: World) -> None:
@@ -76,7 +69,7 @@ async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_given_back
     async with world.engine() as engine:
         await anyio.sleep(1)
         assert await stop(engine, 45) == 40
-        release = world.store.of("release")[0].items[0]
+        release = world.releases[0]
         assert (release.outcome, release.checkpoint, release.error_code) == ("returned", None, "shutting_down")
 
 
@@ -87,7 +80,7 @@ async def test_lead_that_waits_for_a_young_lease_is_given_back_at_once(world: Wo
     async with world.engine() as engine:
         await anyio.sleep(4)
         assert await stop(engine, 45) == 0
-        assert world.store.of("release")[0].items[0].error_code == "shutting_down"
+        assert world.releases[0].error_code == "shutting_down"
 
 
 async def test_leads_of_a_claim_that_was_under_way_are_given_back(world: World) -> None:
@@ -107,7 +100,7 @@ async def test_saves_and_renewals_go_on_until_the_last_lead_is_given_back(world:
     async with world.engine() as engine:
         await anyio.sleep(2.5)
         assert await stop(engine, 45) < 25
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert world.outcomes == ["saved"]
         assert len(world.store.of("renew")) == 2
 
 

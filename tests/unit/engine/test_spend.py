@@ -1,18 +1,12 @@
 """No call begins that could cost more than was reserved, and every outcome reports what was spent."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.results import Usage
 from leadhook.domain.spend import CallLimits, Price, Tariff
-
-if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
 
 TARIFF = Tariff(
     (Price(input=10_000, cached=1_000, output=100_000),),
@@ -42,23 +36,21 @@ def test_terms_are_the_dearest_that_a_lead_can_cost(world: World) -> None:
 
 async def test_claims_name_the_terms_and_results_their_cost(world: World) -> None:
     world.hand_out(world.lead(reserved_usd=20))
-    async with world.engine(tariff=TARIFF):
-        await anyio.sleep(3)
-        assert world.store.of("claim")[0].terms == TARIFF.terms()
-        assert world.store.of("save")[0].items[0].cost_usd == pytest.approx(2)
-        assert world.finished[0]["cost_usd"] == pytest.approx(2)
+    await world.run(3, tariff=TARIFF)
+    assert world.store.of("claim")[0].terms == TARIFF.terms()
+    assert world.saves[0].cost_usd == pytest.approx(2)
+    assert world.finished[0]["cost_usd"] == pytest.approx(2)
 
 
 async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) -> None:
     step = TARIFF.max_step_cost(world.lead().lead, world.lead().prompts)
     world.hand_out(world.lead(reserved_usd=step + 0.9))
-    async with world.engine(tariff=TARIFF):
-        await anyio.sleep(3)
-        assert [name for name, *_ in world.scorer.calls] == ["score"]
-        release = world.store.of("release")[0].items[0]
-        assert (release.outcome, release.error_code) == ("retry", "reservation_used_up")
-        assert release.cost_usd == pytest.approx(1)
-        assert release.checkpoint is not None
+    await world.run(3, tariff=TARIFF)
+    assert world.scorer.steps == ["score"]
+    release = world.releases[0]
+    assert (release.outcome, release.error_code) == ("retry", "reservation_used_up")
+    assert release.cost_usd == pytest.approx(1)
+    assert release.checkpoint is not None
 
 
 async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -> None:
@@ -66,18 +58,16 @@ async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -
     world.hand_out(world.lead(reserved_usd=20))
     timeout = Failure(FailureClass.TRANSIENT, "model_timeout", "late", usage=Usage(calls=1, unmetered=1))
     world.scorer.script = {"a": [timeout]}
-    async with world.engine(tariff=TARIFF):
-        await anyio.sleep(3)
-        release = world.store.of("release")[0].items[0]
-        assert release.cost_usd == TARIFF.max_step_cost(world.lead().lead, world.lead().prompts)
+    await world.run(3, tariff=TARIFF)
+    release = world.releases[0]
+    assert release.cost_usd == TARIFF.max_step_cost(world.lead().lead, world.lead().prompts)
 
 
 async def test_without_a_price_nothing_is_reckoned(world: World) -> None:
     world.hand_out(world.lead())
-    async with world.engine():
-        await anyio.sleep(3)
-        assert world.store.of("claim")[0].terms is None
-        assert world.store.of("save")[0].items[0].cost_usd is None
+    await world.run(3)
+    assert world.store.of("claim")[0].terms is None
+    assert world.saves[0].cost_usd is None
 
 
 async def test_budget_without_a_price_is_told_until_it_is_over(world: World) -> None:

@@ -1,51 +1,41 @@
 """How results and releases reach the database."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from itertools import pairwise
 
 import anyio
 import pytest
+from tests.unit.engine.conftest import World
 
-from leadhook.domain.failure import FailureClass
+from leadhook.domain.failure import FailureClass, StoreError
 from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.engine.conftest import World
-
-    from leadhook.domain.failure import StoreError
 
 
 async def test_lone_result_is_saved_at_once(world: World) -> None:
     world.hand_out(world.lead())
-    async with world.engine():
-        await anyio.sleep(5)
-        assert [call.at for call in world.store.of("save")] == [2]
+    await world.run(5)
+    assert [call.at for call in world.store.of("save")] == [2]
 
 
 async def test_results_are_gathered_for_300_ms(world: World) -> None:
     """While others are in flight; what comes later goes with the next call."""
     world.hand_out(*world.leads(4))
     world.scorer.delays = {"lead-0": 0.5, "lead-1": 0.6, "lead-2": 0.7}
-    async with world.engine():
-        await anyio.sleep(1.9)
-        saves = world.store.of("save")
-        assert [[item.lead_id for item in call.items] for call in saves] == [["lead-0", "lead-1"], ["lead-2"]]
-        assert [call.at for call in saves] == [pytest.approx(1.3), pytest.approx(1.7)]
+    await world.run(1.9)
+    saves = world.store.of("save")
+    assert [[item.lead_id for item in call.items] for call in saves] == [["lead-0", "lead-1"], ["lead-2"]]
+    assert [call.at for call in saves] == [pytest.approx(1.3), pytest.approx(1.7)]
 
 
 async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> None:
     world.hand_out(*world.leads(4))
     world.scorer.delays = {"lead-0": 0.5, "lead-1": 0.8, "lead-2": 0.9}
     world.store.script["save"].append(lambda: world.after(1.6))
-    async with world.engine():
-        await anyio.sleep(5)
-        saves = world.store.of("save")
-        assert [len(call.items) for call in saves] == [1, 3]
-        assert saves[1].at == pytest.approx(2.9)
+    await world.run(5)
+    saves = world.store.of("save")
+    assert [len(call.items) for call in saves] == [1, 3]
+    assert saves[1].at == pytest.approx(2.9)
 
 
 async def test_no_save_holds_more_than_fifty(world: World) -> None:
@@ -53,9 +43,8 @@ async def test_no_save_holds_more_than_fifty(world: World) -> None:
     world.hand_out(*[world.lead(f"more-{n}") for n in range(30)])
     world.scorer.delays = {"first": 0.5}
     world.store.script["save"].append(lambda: world.after(5))
-    async with world.engine(slots=80):
-        await anyio.sleep(10)
-        assert [len(call.items) for call in world.store.of("save")] == [1, 50, 29]
+    await world.run(10, slots=80)
+    assert [len(call.items) for call in world.store.of("save")] == [1, 50, 29]
 
 
 async def test_busy_result_does_not_go_with_a_batch_before_its_time(world: World) -> None:
@@ -64,10 +53,9 @@ async def test_busy_result_does_not_go_with_a_batch_before_its_time(world: World
     world.scorer.delays = {"late": 1.2}
     refused = world.replies([busy], LeaseOutcome.BUSY).leases + world.replies([other], LeaseOutcome.SAVED).leases
     world.store.script["save"].append(LeaseReplies(leases=refused))
-    async with world.engine():
-        await anyio.sleep(5)
-        saves = world.store.of("save")
-        assert [{item.lead_id for item in call.items} for call in saves] == [{"busy", "other"}, {"late"}, {"busy"}]
+    await world.run(5)
+    saves = world.store.of("save")
+    assert [{item.lead_id for item in call.items} for call in saves] == [{"busy", "other"}, {"late"}, {"busy"}]
 
 
 async def test_result_whose_lease_was_lost_while_it_waited_is_not_saved(world: World) -> None:
@@ -77,11 +65,10 @@ async def test_result_whose_lease_was_lost_while_it_waited_is_not_saved(world: W
     world.scorer.seconds = 4.95
     world.store.script["save"].append(world.replies([lead], LeaseOutcome.BUSY))
     world.store.script["renew"].append(world.replies([lead], LeaseOutcome.LEASE_LOST))
-    async with world.engine():
-        await anyio.sleep(30)
-        assert [call.at for call in world.store.of("renew")] == [10]
-        assert len(world.store.of("save")) == 1
-        assert [line["outcome"] for line in world.finished] == ["lease_lost"]
+    await world.run(30)
+    assert [call.at for call in world.store.of("renew")] == [10]
+    assert len(world.store.of("save")) == 1
+    assert world.outcomes == ["lease_lost"]
 
 
 async def test_busy_result_is_saved_again_soon(world: World) -> None:
@@ -90,20 +77,18 @@ async def test_busy_result_is_saved_again_soon(world: World) -> None:
     busy = world.replies([first], LeaseOutcome.BUSY).leases
     saved = world.replies([second], LeaseOutcome.SAVED).leases
     world.store.script["save"].append(LeaseReplies(leases=busy + saved))
-    async with world.engine():
-        await anyio.sleep(5)
-        saves = world.store.of("save")
-        assert [[item.lead_id for item in call.items] for call in saves] == [["a", "b"], ["a"]]
-        assert 0.2 <= saves[1].at - saves[0].at <= 0.5
-        assert [line["outcome"] for line in world.finished] == ["saved", "saved"]
+    await world.run(5)
+    saves = world.store.of("save")
+    assert [[item.lead_id for item in call.items] for call in saves] == [["a", "b"], ["a"]]
+    assert 0.2 <= saves[1].at - saves[0].at <= 0.5
+    assert world.outcomes == ["saved", "saved"]
 
 
 async def test_result_that_the_reply_forgot_is_saved_again(world: World) -> None:
     world.hand_out(world.lead())
     world.store.script["save"].append(LeaseReplies())
-    async with world.engine():
-        await anyio.sleep(5)
-        assert len(world.store.of("save")) == 2
+    await world.run(5)
+    assert len(world.store.of("save")) == 2
 
 
 async def test_save_is_repeated_while_the_lease_is_renewed(world: World) -> None:
@@ -113,11 +98,11 @@ async def test_save_is_repeated_while_the_lease_is_renewed(world: World) -> None
         await anyio.sleep(12)
         assert engine.health().fault == "unavailable reason"
         await anyio.sleep(60)
-        gaps = [b.at - a.at for a, b in zip(world.store.of("save"), world.store.of("save")[1:], strict=False)]
+        gaps = [after.at - before.at for before, after in pairwise(world.store.of("save"))]
         assert 0.25 <= gaps[0] <= 0.5
         assert max(gaps) <= 5
         assert len(world.store.of("renew")) >= 1
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert world.outcomes == ["saved"]
         assert engine.health().fault is None
 
 
@@ -128,7 +113,7 @@ async def test_save_is_given_up_when_the_lease_is_lost(world: World) -> None:
     async with world.engine() as engine:
         await anyio.sleep(30)
         assert len(world.store.of("save")) == 2
-        assert [line["outcome"] for line in world.finished] == ["lease_lost"]
+        assert world.outcomes == ["lease_lost"]
         assert engine.health().held == 0
 
 
@@ -140,7 +125,7 @@ async def test_last_word_of_the_database_ends_the_lead(world: World, outcome: Le
     async with world.engine() as engine:
         await anyio.sleep(30)
         assert len(world.store.of("save")) == 1
-        assert [line["outcome"] for line in world.finished] == [outcome.value]
+        assert world.outcomes == [outcome.value]
         assert engine.health().held == 0
 
 
@@ -148,12 +133,11 @@ async def test_batch_that_is_refused_as_a_whole_is_saved_one_by_one(world: World
     world.hand_out(world.lead("a"), world.lead("b"))
     bug = world.trouble("caller_bug")
     world.store.script["save"] += [bug, bug, None]
-    async with world.engine():
-        await anyio.sleep(5)
-        assert [len(call.items) for call in world.store.of("save")] == [2, 1, 1]
-        release = world.store.of("release")[0].items[0]
-        assert (release.lead_id, release.outcome, release.error_code) == ("a", "dead", "result_refused")
-        assert release.checkpoint.message is not None
+    await world.run(5)
+    assert [len(call.items) for call in world.store.of("save")] == [2, 1, 1]
+    release = world.releases[0]
+    assert (release.lead_id, release.outcome, release.error_code) == ("a", "dead", "result_refused")
+    assert release.checkpoint.message is not None
 
 
 def unless_bad(world: World, trouble: StoreError) -> Callable[[], LeaseReplies | StoreError | None]:
@@ -182,7 +166,7 @@ async def test_save_that_takes_too_long_is_divided_down_to_the_lead_at_fault(wor
         (refusal,) = [item.refusal for call in world.store.of("save") for item in call.items if item.refusal]
         assert (refusal.code, refusal.reason) == ("57014", "unavailable reason")
         assert [len(call.items) for call in world.store.of("save")][:2] == [16, 4]
-        assert world.store.of("release") == []
+        assert world.releases == []
         assert engine.health().held == 0
 
 
@@ -224,9 +208,8 @@ async def test_a_database_that_restarts_again_and_again_costs_no_lead_its_answer
     world.hand_out(*world.leads(8))
     lost = world.trouble(code="PGRST001")
     world.store.script["save"] += [*[lost] * 9, None, *[lost] * 21, None, *[lost] * 21]
-    async with world.engine(slots=8):
-        await anyio.sleep(300)
-        assert [line["outcome"] for line in world.finished] == ["saved"] * 8
+    await world.run(300, slots=8)
+    assert world.outcomes == ["saved"] * 8
 
 
 async def test_other_leads_do_not_wait_behind_one_that_fails(world: World) -> None:
@@ -259,7 +242,7 @@ async def test_a_lead_that_fails_by_locks_is_tried_for_longer(world: World) -> N
         await anyio.sleep(500)
         assert [line["lead_id"] for line in world.finished] == ["good"]
         await anyio.sleep(200)
-        assert [line["outcome"] for line in world.finished] == ["saved", "refused"]
+        assert world.outcomes == ["saved", "refused"]
 
 
 async def test_claims_stop_while_a_table_of_ours_refuses_rows(world: World) -> None:
@@ -274,16 +257,15 @@ async def test_claims_stop_while_a_table_of_ours_refuses_rows(world: World) -> N
             await anyio.sleep(1)
         assert len(world.store.of("claim")) == claims
         await anyio.sleep(300)
-        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert world.outcomes == ["saved"]
         assert len(world.store.of("claim")) > claims
 
 
 async def test_calls_grow_again_once_they_are_quick(world: World) -> None:
     world.hand_out(*world.leads(32), has_more=True)
     world.store.script["save"].append(world.trouble(code="timeout"))
-    async with world.engine(slots=32):
-        await anyio.sleep(30)
-        assert [len(call.items) for call in world.store.of("save")] == [32, 8, 16, 8]
+    await world.run(30, slots=32)
+    assert [len(call.items) for call in world.store.of("save")] == [32, 8, 16, 8]
 
 
 async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World) -> None:
@@ -293,20 +275,19 @@ async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World)
     async with world.engine() as engine:
         await anyio.sleep(30)
         assert engine.health().held == 0
-        assert [line["outcome"] for line in world.finished] == ["lease_lost"]
+        assert world.outcomes == ["lease_lost"]
 
 
 async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> None:
     world.hand_out(*world.leads(4), keys=1)
     world.scorer.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
-    async with world.engine():
-        await anyio.sleep(5)
-        [parked] = world.store.of("park_keys")
-        [released] = world.store.of("release")
-        assert [key.fingerprint for key in parked.keys] == ["key-0"]
-        assert len(released.items) == 4
-        assert {item.error_code for item in released.items} == {"key_code"}
-        assert {item.outcome for item in released.items} == {"returned"}
+    await world.run(5)
+    [parked] = world.store.of("park_keys")
+    [released] = world.store.of("release")
+    assert [key.fingerprint for key in parked.keys] == ["key-0"]
+    assert len(released.items) == 4
+    assert {item.error_code for item in released.items} == {"key_code"}
+    assert {item.outcome for item in released.items} == {"returned"}
 
 
 async def test_lead_costs_a_fifth_of_a_call_while_all_slots_are_full(world: World) -> None:
