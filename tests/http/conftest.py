@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
+import uvicorn
 from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 from standardwebhooks import Webhook
@@ -22,6 +24,7 @@ from starlette.applications import Starlette
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
+from leadhook.app import server_config
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import LeadSnapshot
@@ -30,8 +33,9 @@ from leadhook.domain.results import Message, Score
 from leadhook.domain.status import KeyStatus, Status, WebhookSetup
 from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.engine.health import Health
-from leadhook.store import SupabaseStore
+from leadhook.store import StoreError, SupabaseStore
 from leadhook.web.auth import Admins, TokenBucket
+from leadhook.web.connections import MOST_CONNECTIONS
 from leadhook.web.health import Readiness
 from leadhook.web.openapi import Endpoint
 from leadhook.web.request_log import WebhookSum
@@ -48,6 +52,7 @@ ADMIN = secrets.token_urlsafe(24)
 READER = secrets.token_urlsafe(24)
 OTHER_ADMIN = secrets.token_urlsafe(24)
 STATIC = secrets.token_urlsafe(24)
+AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
 
 HEALTHY = Health(
     running=True,
@@ -152,6 +157,10 @@ class FakeStore(SupabaseStore):
         reply: dict[str, Any] = answer_or_raise(self.rpc[function])
         return reply
 
+    def fail(self, error: StoreError) -> None:
+        """Answer what the API asks for with this error."""
+        self.snapshot = self.reply = self.on_replay_status = error
+
     async def explain(self, lead_id: str) -> LeadSnapshot:
         self.explained.append(lead_id)
         return answer_or_raise(self.snapshot)
@@ -207,6 +216,11 @@ class Service:
     state: AppState
     client: httpx.AsyncClient
 
+    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """As an admin, unless the headers say otherwise."""
+        sent = {} if body is None else {"json": body}
+        return await self.client.request(method, path, headers=AS_ADMIN | headers, **sent)
+
     async def webhook(self, body: dict[str, Any] | bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         """Send a webhook; signed, unless other headers are given."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -234,12 +248,42 @@ def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
     )
 
 
-def new_site(state: AppState) -> Starlette:
+def new_site(state: AppState, **settings: Any) -> Starlette:
     @asynccontextmanager
     async def lifespan(_site: Starlette) -> AsyncIterator[AppState]:
         yield state
 
-    return build_site(lifespan)
+    return build_site(lifespan, **settings)
+
+
+@asynccontextmanager
+async def asking(site: Starlette, state: AppState, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a network; what a server would put into the scope comes from here."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await site({**scope, "state": dict(state)}, receive, send)
+
+    transport = httpx.ASGITransport(served)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service", **settings) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(
+    engine: FakeEngine | None = None,
+    store: FakeStore | None = None,
+    *,
+    listener: socket.socket | None = None,
+    most_connections: int = MOST_CONNECTIONS,
+) -> AsyncIterator[int]:
+    """Uvicorn, set as in production, with the real application on a port."""
+    site = new_site(new_state(engine or FakeEngine(), store or FakeStore()))
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(server_config(site, most_connections))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        yield listener.getsockname()[1]
+        server.should_exit = True
 
 
 def endpoint_of(request: httpx.Request) -> Endpoint | None:
@@ -267,20 +311,11 @@ async def is_declared(response: httpx.Response) -> None:
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    """Asked without a network; what a server would put into the scope comes from here.
-
-    Each of its answers must be a declared one, whatever a test is about.
-    """
+    """Each of its answers must be a declared one, whatever a test is about."""
     engine, store = FakeEngine(), FakeStore()
     state = new_state(engine, store)
     site = new_site(state)
-
-    async def served(scope: Scope, receive: Receive, send: Send) -> None:
-        await site({**scope, "state": dict(state)}, receive, send)
-
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(served), base_url="http://service", event_hooks={"response": [is_declared]}
-    ) as client:
+    async with asking(site, state, event_hooks={"response": [is_declared]}) as client:
         yield Service(site, engine, store, state, client)
 
 

@@ -1,26 +1,23 @@
 """Strangers who connect and send nothing, or little, keep no one else from the service."""
 
 import errno
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 import anyio
 import pytest
-import uvicorn
 from aiohttp.client_reqrep import ConnectionKey
 from anyio.abc import SocketStream
 from structlog.testing import capture_logs
 from tests.conftest import PATIENCE_S
 
-from leadhook.app import server_config
 from leadhook.domain.failure import FailureClass
 from leadhook.gemini.failures import classify
 from leadhook.web import connections
 from leadhook.web.connections import serving_metrics
 
-from .conftest import FakeEngine, FakeStore, new_site, new_state
+from .conftest import serving
 
 MOST = 20
 HALF = {
@@ -37,12 +34,8 @@ HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), FakeStore())), MOST))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        yield listener.getsockname()[1]
-        server.should_exit = True
+    async with serving(most_connections=MOST) as port:
+        yield port
 
 
 async def read_all(stream: SocketStream) -> bytes:

@@ -272,7 +272,7 @@ async def test_signing_in_leads_to_a_page_of_the_console(service: Service, asked
 
 async def test_a_link_signs_in_once(service: Service) -> None:
     """Looking at it does not use it up; whether it was used, the database knows, whichever process is asked."""
-    created = await service.client.post("/console/links", headers={"authorization": f"Bearer {ADMIN}"})
+    created = await service.ask("POST", "/console/links")
     path = created.json()["path"]
     for _ in range(2):
         page = await service.client.get(path)
@@ -297,7 +297,7 @@ async def test_a_link_is_over_after_an_hour_or_with_its_token(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither reaches the database; nor does a session's cookie that is sent as a code, or a code as a cookie."""
-    created = await service.client.post("/console/links", headers={"authorization": f"Bearer {ADMIN}"})
+    created = await service.ask("POST", "/console/links")
     code = created.json()["path"].partition("code=")[2]
     session = cookie(await sign_in(service)).value
     service.client.cookies.clear()
@@ -315,7 +315,7 @@ async def test_a_link_is_over_after_an_hour_or_with_its_token(
 
 async def test_a_link_is_for_admins_to_create(service: Service) -> None:
     """A reader's token is none of the API's."""
-    answer = await service.client.post("/console/links", headers={"authorization": f"Bearer {READER}"})
+    answer = await service.ask("POST", "/console/links", authorization=f"Bearer {READER}")
     assert answer.status_code == 401
 
 

@@ -5,12 +5,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
-from leadhook.web.site import build_site
-from leadhook.web.state import AppState
-
-from .conftest import ADMIN, FakeEngine, FakeStore, new_state
+from .conftest import AS_ADMIN, FakeEngine, FakeStore, asking, new_site, new_state
 
 ALLOWED = "https://app.example.com"
 ASKS = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
@@ -19,26 +15,14 @@ ASKS = {"access-control-request-method": "POST", "access-control-request-headers
 @asynccontextmanager
 async def browsing(*origins: str) -> AsyncIterator[httpx.AsyncClient]:
     state = new_state(FakeEngine(), FakeStore())
-
-    @asynccontextmanager
-    async def lifespan(_site: Starlette) -> AsyncIterator[AppState]:
-        yield state
-
-    site = build_site(lifespan, cors_origins=origins)
-
-    async def served(scope: dict[str, object], receive: object, send: object) -> None:
-        await site({**scope, "state": dict(state)}, receive, send)  # type: ignore[arg-type]  # an ASGI application by structure
-
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://service") as client:  # type: ignore[arg-type]  # an ASGI application by structure
+    async with asking(new_site(state, cors_origins=origins), state) as client:
         yield client
 
 
 async def test_a_page_of_an_allowed_origin_may_send_its_token() -> None:
     async with browsing("https://other.example", ALLOWED) as client:
         asked = await client.options("/process-lead", headers={"origin": ALLOWED, **ASKS})
-        done = await client.post(
-            "/replay", json={"lead_ids": ["a"]}, headers={"origin": ALLOWED, "authorization": f"Bearer {ADMIN}"}
-        )
+        done = await client.post("/replay", json={"lead_ids": ["a"]}, headers=AS_ADMIN | {"origin": ALLOWED})
         refused = await client.post("/replay", json={}, headers={"origin": ALLOWED})
 
     assert asked.status_code == 200

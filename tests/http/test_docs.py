@@ -1,22 +1,17 @@
 """`GET /docs`: Swagger UI from our own origin, whose policy lets it load nothing else."""
 
 import re
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from hashlib import sha256
 
-import anyio
 import pytest
-import uvicorn
 from anyio.from_thread import start_blocking_portal
 from tests.browser import Tab, chromium
 
-from leadhook.app import server_config
 from leadhook.domain.replays import DryRun
 from leadhook.web.openapi import SWAGGER_UI as FILES
 
-from .conftest import ADMIN, FakeEngine, FakeStore, Service, new_site, new_state
+from .conftest import ADMIN, FakeStore, Service, serving
 
 SWAGGER_UI = "5.35.0"
 HASHES = {
@@ -95,19 +90,8 @@ def store() -> FakeStore:
 
 @pytest.fixture
 def address(store: FakeStore) -> Iterator[str]:
-    """A service on its own port, set as in production."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), store))))
-
-    @asynccontextmanager
-    async def serving() -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve, [listener])
-            yield
-            server.should_exit = True
-
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving()):
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving(store=store)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ from leadhook.store import StoreError
 from leadhook.web import health
 from leadhook.web.health import Readiness
 
-from .conftest import ADMIN, GOOD_STATUS, HEALTHY, FakeStore, Service
-
-AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
+from .conftest import GOOD_STATUS, HEALTHY, FakeStore, Service
 
 
 async def test_the_service_tells_its_name_and_version(service: Service) -> None:
@@ -36,7 +34,7 @@ async def test_health_depends_on_nothing(service: Service) -> None:
 
 
 async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
-    answer = await service.client.get("/ready", headers=AS_ADMIN)
+    answer = await service.ask("GET", "/ready")
 
     assert (answer.status_code, answer.json()) == (
         200,
@@ -75,7 +73,7 @@ async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
 )
 async def test_what_the_database_lacks_is_a_reason(service: Service, status: Status | Exception, words: str) -> None:
     service.store.on_status = status
-    answer = await service.client.get("/ready", headers=AS_ADMIN)
+    answer = await service.ask("GET", "/ready")
 
     assert answer.status_code == 503
     assert answer.json()["ready"] is False
@@ -97,7 +95,7 @@ async def test_what_the_database_lacks_is_a_reason(service: Service, status: Sta
 )
 async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: Status, words: str) -> None:
     service.store.on_status = status
-    answer = await service.client.get("/ready", headers=AS_ADMIN)
+    answer = await service.ask("GET", "/ready")
 
     assert answer.status_code == 200
     assert [words in warning for warning in answer.json()["warnings"]] == [True]
@@ -106,7 +104,7 @@ async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: 
 async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
     fault = {"fault": "the model is unknown: check GEMINI_MODEL", "since": datetime(2026, 11, 23, 7, 0, tzinfo=UTC)}
     service.engine.health = dataclasses.replace(service.engine.health, **fault)  # type: ignore[arg-type]  # the names of its fields
-    answer = await service.client.get("/ready", headers=AS_ADMIN)
+    answer = await service.ask("GET", "/ready")
 
     assert answer.status_code == 503
     assert answer.json()["reasons"] == ["The model is unknown: check GEMINI_MODEL. Since 2026-11-23T07:00:00Z."]
@@ -117,7 +115,7 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
 )
 async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
     service.engine.health = dataclasses.replace(service.engine.health, **changed)  # type: ignore[arg-type]  # the names of its fields
-    answer = await service.client.get("/ready", headers=AS_ADMIN)
+    answer = await service.ask("GET", "/ready")
 
     assert answer.status_code == 503
     assert words in answer.json()["reasons"][0]
@@ -137,7 +135,7 @@ async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
     since = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
     service.engine.health = dataclasses.replace(service.engine.health, fault="no connection", since=since)
     service.store.on_status = StoreError("unavailable", "unreachable", "no connection")
-    answer = await service.client.get("/ready", headers=AS_ADMIN)
+    answer = await service.ask("GET", "/ready")
 
     assert answer.json()["reasons"] == ["No connection. Since 2026-11-23T07:00:00Z."]
 
@@ -149,7 +147,7 @@ async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Servic
         problems=["anon may not"],
         warnings=lambda: ["anon may not", "another"],
     )
-    answer = await service.client.get("/ready", headers=AS_ADMIN)
+    answer = await service.ask("GET", "/ready")
 
     assert answer.json() == {"ready": False, "reasons": ["anon may not"], "warnings": ["another"], "next_step": None}
 
@@ -229,6 +227,6 @@ async def test_strangers_are_told_codes_alone(
     assert "admin token" in answer.json()["next_step"]
     for private in ("Müller", "4711", "0.112", "00000007"):
         assert private not in answer.text
-    told = await service.client.get("/ready", headers=AS_ADMIN)
+    told = await service.ask("GET", "/ready")
     assert "4711" in told.text
-    assert (await service.client.get("/ready", headers={"authorization": "Bearer wrong"})).status_code == 401
+    assert (await service.ask("GET", "/ready", authorization="Bearer wrong")).status_code == 401

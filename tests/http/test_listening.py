@@ -3,15 +3,13 @@
 import socket
 from contextlib import closing
 
-import anyio
 import httpx
 import pytest
-import uvicorn
 from tests.conftest import PATIENCE_S
 
-from leadhook.app import listen, server_config
+from leadhook.app import listen
 
-from .conftest import FakeEngine, FakeStore, new_site, new_state
+from .conftest import serving
 
 IPV4, IPV6 = "127.0.0.1", "::1"
 
@@ -33,9 +31,7 @@ async def reached(host: str) -> set[str]:
     answered = set()
     with closing(listen(host, 0)) as listener:
         port = listener.getsockname()[1]
-        server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), FakeStore()))))
-        async with anyio.create_task_group() as tasks, httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
-            tasks.start_soon(server.serve, [listener])
+        async with serving(listener=listener), httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             for address, url in ((IPV4, f"http://{IPV4}:{port}"), (IPV6, f"http://[{IPV6}]:{port}")):
                 try:
                     answer = await client.get(f"{url}/health")
@@ -43,7 +39,6 @@ async def reached(host: str) -> set[str]:
                     continue
                 assert answer.status_code == 200
                 answered.add(address)
-            server.should_exit = True
     return answered
 
 

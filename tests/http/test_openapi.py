@@ -137,8 +137,7 @@ def hinder(service: Service, status: int) -> None:
         service.store.snapshot = KNOWN.model_copy(update={"eligibility": NOWHERE, "job": None})
         service.store.on_replay_status = None
     if status == 503:
-        away = StoreError("unavailable", "timeout", "it did not answer in time")
-        service.store.snapshot = service.store.reply = service.store.on_replay_status = away
+        service.store.fail(StoreError("unavailable", "timeout", "it did not answer in time"))
         service.engine.health = replace(HEALTHY, running=False)
         service.engine.full = True
 

@@ -5,13 +5,12 @@ import json
 import secrets
 from typing import Any
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from leadhook.observability.redaction import redactor
 
-from .conftest import ADMIN, Service
+from .conftest import AS_ADMIN, Service
 
 KEY = "visibly-fake-key-of-a-caller"
 TERMS = {
@@ -49,12 +48,8 @@ RESULT = {
 EMPTY = dict.fromkeys(("lead_id", "tag", "name", "linkedin_url", "location"))
 
 
-async def ask(service: Service, path: str, body: Any) -> httpx.Response:
-    return await service.client.post(f"/{path}", json=body, headers={"authorization": f"Bearer {ADMIN}"})
-
-
 async def test_the_predecessors_request_for_one_lead_gets_its_answer(service: Service) -> None:
-    answer = await ask(service, "process-lead", TERMS | {"lead": LEAD})
+    answer = await service.ask("POST", "/process-lead", TERMS | {"lead": LEAD})
 
     assert answer.status_code == 200
     assert list(answer.json()) == ["result", "errors", "duration_sec"]
@@ -69,7 +64,7 @@ async def test_the_predecessors_request_for_one_lead_gets_its_answer(service: Se
 
 
 async def test_the_predecessors_request_for_many_leads_gets_its_answer(service: Service) -> None:
-    answer = await ask(service, "process-leads", TERMS | {"leads": [LEAD, LEAD | {"lead_id": "b"}, {}]})
+    answer = await service.ask("POST", "/process-leads", TERMS | {"leads": [LEAD, LEAD | {"lead_id": "b"}, {}]})
 
     assert list(answer.json()) == ["results", "errors", "duration_sec"]
     assert answer.json()["results"] == [RESULT, RESULT | {"lead_id": "b"}, RESULT | EMPTY]
@@ -78,7 +73,7 @@ async def test_the_predecessors_request_for_many_leads_gets_its_answer(service: 
 @pytest.mark.parametrize("value", [None, "text", 7, 1.5, True, [], {}, [{"a": [None]}], {"b": {"c": 1}}])
 async def test_experience_and_skills_are_any_json(service: Service, value: Any) -> None:
     """As in `lead_details`, where they are text in some projects and jsonb in others."""
-    answer = await ask(service, "process-lead", TERMS | {"lead": {"experience": value, "skills": value}})
+    answer = await service.ask("POST", "/process-lead", TERMS | {"lead": {"experience": value, "skills": value}})
 
     assert answer.status_code == 200
     assert service.engine.processed[0][0].lead.experience == value
@@ -86,14 +81,14 @@ async def test_experience_and_skills_are_any_json(service: Service, value: Any) 
 
 async def test_every_field_of_a_lead_may_be_missing_or_null_and_unknown_ones_are_ignored(service: Service) -> None:
     for lead in ({}, dict.fromkeys(LEAD), {"favourite_colour": "red"}):
-        answer = await ask(service, "process-lead", TERMS | {"lead": lead, "temperature": 0.1})
+        answer = await service.ask("POST", "/process-lead", TERMS | {"lead": lead, "temperature": 0.1})
         assert (answer.status_code, answer.json()["result"]) == (200, RESULT | EMPTY)
 
 
 async def test_a_trouble_of_one_lead_stands_in_errors_and_the_others_are_answered(service: Service) -> None:
     service.engine.troubles["Bad"] = ("answer_blocked", "Google blocked the answer.")
-    answer = await ask(service, "process-leads", TERMS | {"leads": [{"name": "Bad", "lead_id": "x"}, LEAD]})
-    alone = await ask(service, "process-lead", TERMS | {"lead": {"name": "Bad"}})
+    answer = await service.ask("POST", "/process-leads", TERMS | {"leads": [{"name": "Bad", "lead_id": "x"}, LEAD]})
+    alone = await service.ask("POST", "/process-lead", TERMS | {"lead": {"name": "Bad"}})
 
     failure = {"code": "answer_blocked", "error": "Google blocked the answer."}
     assert answer.json()["results"] == [RESULT]
@@ -105,7 +100,7 @@ async def test_a_trouble_of_one_lead_stands_in_errors_and_the_others_are_answere
 async def test_a_lead_that_stands_there_twice_is_checked_once(service: Service) -> None:
     """Leads without an id are different ones."""
     leads = [LEAD, {}, LEAD | {"name": "Other"}, {}]
-    answer = await ask(service, "process-leads", TERMS | {"leads": leads})
+    answer = await service.ask("POST", "/process-leads", TERMS | {"leads": leads})
 
     assert [result["name"] for result in answer.json()["results"]] == ["Jane Doe", None, None]
     [error] = answer.json()["errors"]
@@ -115,7 +110,7 @@ async def test_a_lead_that_stands_there_twice_is_checked_once(service: Service) 
 
 async def test_text_that_postgres_cannot_hold_is_cleaned(service: Service) -> None:
     """The id is refused instead: it would be another lead's."""
-    await ask(service, "process-lead", TERMS | {"lead": {"lead_id": "ab", "skills": ["\u0000"]}})
+    await service.ask("POST", "/process-lead", TERMS | {"lead": {"lead_id": "ab", "skills": ["\u0000"]}})
 
     [[processed]] = service.engine.processed
     assert (processed.lead.lead_id, processed.lead.skills) == ("ab", [""])
@@ -140,7 +135,7 @@ async def test_what_can_not_be_processed_is_refused(
     service: Service, body: dict[str, Any], status: int, pointers: list[str] | None
 ) -> None:
     """400 for an empty array, as it was; 422 with pointers, and no value repeated."""
-    answer = await ask(service, "process-leads", TERMS | body)
+    answer = await service.ask("POST", "/process-leads", TERMS | body)
 
     assert answer.status_code == status
     assert [error["pointer"] for error in answer.json().get("errors", [])] == (pointers or [])
@@ -150,10 +145,9 @@ async def test_what_can_not_be_processed_is_refused(
 
 @pytest.mark.parametrize("path", ["process-lead", "process-leads"])
 async def test_a_body_that_is_too_large_or_no_json_is_refused(service: Service, path: str) -> None:
-    headers = {"authorization": f"Bearer {ADMIN}"}
-    large = await service.client.post(f"/{path}", content=b" " * (8 * 1024 * 1024 + 1), headers=headers)
-    form = await service.client.post(f"/{path}", data={"api_key": KEY}, headers=headers)
-    deep = await service.client.post(f"/{path}", content=b"[" * 100_000, headers=headers)
+    large = await service.client.post(f"/{path}", content=b" " * (8 * 1024 * 1024 + 1), headers=AS_ADMIN)
+    form = await service.client.post(f"/{path}", data={"api_key": KEY}, headers=AS_ADMIN)
+    deep = await service.client.post(f"/{path}", content=b"[" * 100_000, headers=AS_ADMIN)
 
     assert (large.status_code, form.status_code, deep.status_code) == (413, 415, 400)
 
@@ -170,15 +164,15 @@ async def test_who_sends_no_token_is_told_how(service: Service) -> None:
 
 async def test_too_many_leads_at_once_are_sent_away_for_a_while(service: Service) -> None:
     service.engine.full = True
-    answer = await ask(service, "process-lead", TERMS | {"lead": LEAD})
+    answer = await service.ask("POST", "/process-lead", TERMS | {"lead": LEAD})
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
 
 
 async def test_the_log_has_the_keys_fingerprint_and_nothing_of_the_lead(service: Service) -> None:
     with capture_logs() as logs:
-        await ask(service, "process-lead", TERMS | {"lead": LEAD})
-        await ask(service, "process-lead", TERMS | {"lead": {"name": {"first": KEY}}})
+        await service.ask("POST", "/process-lead", TERMS | {"lead": LEAD})
+        await service.ask("POST", "/process-lead", TERMS | {"lead": {"name": {"first": KEY}}})
 
     assert logs[0]["event"] == "on_demand.requested"
     assert logs[0]["key"] == hashlib.sha256(KEY.encode()).hexdigest()[:16]
@@ -189,6 +183,6 @@ async def test_the_log_has_the_keys_fingerprint_and_nothing_of_the_lead(service:
 async def test_the_key_of_a_request_is_hidden_from_the_log_from_then_on(service: Service) -> None:
     """It comes with no claim."""
     key = f"visibly-fake-{secrets.token_hex(8)}"
-    await ask(service, "process-leads", TERMS | {"api_key": key, "leads": [{}]})
+    await service.ask("POST", "/process-leads", TERMS | {"api_key": key, "leads": [{}]})
 
     assert key not in redactor.text(f"sent {key}")

@@ -1,18 +1,14 @@
 """What clients send that no HTTP library would: answered with a 4xx, never a 5xx, and nothing wakes the dispatcher."""
 
 import json
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import anyio
 import pytest
-import uvicorn
 from tests.conftest import PATIENCE_S
 
-from leadhook.app import server_config
-
-from .conftest import STATIC, FakeEngine, FakeStore, new_site, new_state, signed
+from .conftest import STATIC, FakeEngine, serving, signed
 
 BODY = b'{"type": "INSERT", "table": "lead_details", "schema": "public", "records": []}'
 LENGTH = b"content-length: %d\r\n" % len(BODY)
@@ -46,12 +42,8 @@ def _complete(received: bytes) -> bool:
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
     engine = FakeEngine()
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(new_site(new_state(engine, FakeStore()))))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        yield Wire(listener.getsockname()[1], engine)
-        server.should_exit = True
+    async with serving(engine) as port:
+        yield Wire(port, engine)
 
 
 def post(headers: bytes = b"", body: bytes = BODY, line: bytes = b"POST /webhooks/leads HTTP/1.1") -> bytes:

@@ -1,13 +1,15 @@
 """What holds for every request: problems in one form, one line in the log, and no detail of a failure."""
 
 import json
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
+
+from leadhook.store import StoreError
 
 from .conftest import ADMIN, Service
 
@@ -106,7 +108,7 @@ async def test_a_client_that_leaves_is_no_failure_of_ours(service: Service) -> N
 
 async def test_the_log_names_the_admin_but_not_the_token(service: Service) -> None:
     with capture_logs() as logs:
-        await service.client.post("/replay", json={"lead_ids": ["a"]}, headers={"authorization": f"Bearer {ADMIN}"})
+        await service.ask("POST", "/replay", {"lead_ids": ["a"]})
 
     assert logs[0]["event"] == "replay.requested"
     assert logs[0]["actor"].startswith("admin:")
@@ -125,6 +127,43 @@ async def test_the_log_names_the_admin_but_not_the_token(service: Service) -> No
 )
 async def test_a_name_that_postgres_cannot_store_is_refused(service: Service, path: str, body: dict[str, Any]) -> None:
     """Without its NUL it would be the name of another lead."""
-    answer = await service.client.post(path, json=body, headers={"authorization": f"Bearer {ADMIN}"})
+    answer = await service.ask("POST", path, body)
     assert answer.status_code == 422
     assert (service.store.replayed, service.engine.processed) == ([], [])
+
+
+ASK_THE_DATABASE = pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/leads/a", None),
+        ("POST", "/replay", {"lead_ids": ["a"]}),
+        ("GET", "/replays/7", None),
+        ("DELETE", "/replays/7", None),
+    ],
+)
+
+
+@ASK_THE_DATABASE
+@pytest.mark.parametrize("kind", ["unavailable", "misconfigured"])
+async def test_a_database_that_cannot_answer_is_503_with_its_reason(
+    service: Service, method: str, path: str, body: Any, kind: Literal["unavailable", "misconfigured"]
+) -> None:
+    service.store.fail(StoreError(kind, "PGRST202", "the function is missing: run `leadhook migrate`"))
+    answer = await service.ask(method, path, body)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert "run `leadhook migrate`" in answer.json()["detail"]
+
+
+@ASK_THE_DATABASE
+async def test_a_bug_of_ours_is_500_and_only_the_log_has_its_reason(
+    service: Service, method: str, path: str, body: Any
+) -> None:
+    service.store.fail(StoreError("caller_bug", "PT400", "secret internals"))
+    with capture_logs() as logs:
+        answer = await service.ask(method, path, body)
+
+    assert answer.status_code == 500
+    assert "internals" not in answer.text
+    failed = [line for line in logs if line["event"] == "http.request"]
+    assert [(line["status"], str(line["exc_info"])) for line in failed] == [(500, "PT400: secret internals")]

@@ -7,19 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import PATIENCE_S
+from tests.log_service import LogService, listening
 
 from leadhook.settings import GRACEFUL_HTTP_SEC
 
@@ -187,40 +186,26 @@ def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
 ) -> None:
     """Whatever breaks, here an import; a password in the message is hidden; exit code 3."""
     (tmp_path / "langchain_google_genai.py").write_text("raise KeyError('no way to http://user:hunter2@proxy.test')")
-    shipped: list[bytes] = []
-
-    class LogService(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            shipped.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), LogService) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with listening(LogService()) as log_service:
         service = start(
             command,
             **ENV,
             PYTHONPATH=str(tmp_path),
             LOG_FILE=str(tmp_path / "operator.log"),
             LOG_SHIP="otlp",
-            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
-            OTEL_EXPORTER_OTLP_COMPRESSION="none",
+            OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=log_service.url,
         )
         assert service.end() == 3
-        server.shutdown()
 
     (failed,) = service.lines("start.failed")
     assert (failed["level"], failed["error"]) == ("critical", "KeyError")
     assert "no way to http://[hidden]@proxy.test" in failed["reason"]
     assert failed["exception"][0]["exc_type"] == "KeyError"
     assert not service.lines("Traceback")
-    assert b"start.failed" in b"".join(shipped)
+    assert "start.failed" in log_service.bodies()
     operator = (tmp_path / "operator.log").read_text()
     assert "| ERROR | event=start.failed | error=KeyError | reason=" in operator
-    assert "hunter2" not in service.out + service.err + operator + str(shipped)
+    assert "hunter2" not in service.out + service.err + operator + str(log_service.taken)
 
 
 def test_the_port_answers_while_the_clients_are_imported(start: Start, endless_import: dict[str, str]) -> None:
