@@ -38,7 +38,7 @@ OF_SERVICE = {
     *("cython_runtime", "greenlet", "h11", "httptools", "itsdangerous", "jinja2", "markupsafe"),
     *("click", "prometheus_client", "starlette", "structlog", "uvicorn"),
 }
-UNUSED = {"IPython", "numpy", "pandas", "psycopg", "pygal", "sqlalchemy"}
+UNUSED = {"IPython", "cryptography", "numpy", "pandas", "psycopg", "pygal", "sqlalchemy"}
 """What the packages above bring along, or other commands need."""
 MOST_MB = 149
 """5 % more than there is with the packages for tests; docs/performance.md has the share of each package."""

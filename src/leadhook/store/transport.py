@@ -1,5 +1,6 @@
 """Calls the project's functions with supabase-py, over aiohttp; refusals keep their HTTP status."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -9,11 +10,27 @@ import anyio
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 from postgrest import APIError
-from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from leadhook import network
 from leadhook.domain.failure import StoreError
 from leadhook.store.errors import explain, not_supabase
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Let imports do without an optional package, unless it is loaded already."""
+    modules: dict[str, Any] = sys.modules
+    loaded = modules.setdefault(package, None)  # None: it can't be imported
+    try:
+        yield
+    finally:
+        if loaded is None:
+            del modules[package]
+
+
+# supabase's client for users' sign-ins, of which there are none here, would import 12 MB of it.
+with _without("cryptography"):
+    from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 _HOST_UNKNOWN: Final = (
     "the host of SUPABASE_URL is not found in DNS: check the address and this machine's DNS; a Supabase project that "
