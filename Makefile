@@ -106,5 +106,6 @@ binary: $(READY) ## build dist/leadhook, one file for Linux that needs no Python
 audit: $(READY) ## look for known vulnerabilities in the locked packages (needs the internet)
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
-clean: ## remove what setup, demo and the tests made
+clean: ## remove what setup, up and the tests made
+	[ ! -f .demo/postgres.path ] || rm -rf "$$(cat .demo/postgres.path)"
 	rm -rf $(VENV) .demo dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/results

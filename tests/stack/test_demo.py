@@ -3,15 +3,21 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.conftest import poll
+from tests.support.clusters import open_directory
 from tests.support.processes import START_S, Process, environment
+
+from leadhook.local import demo
+from leadhook.local.processes import ENDINGS
 
 READY = re.compile(r"(\S+)/local\.json")
 START = Callable[..., Process]
@@ -40,9 +46,9 @@ def read_until(process: Process, said: re.Pattern[str]) -> re.Match[str]:
     return found
 
 
-def stack_of(demo: Process) -> tuple[Path, dict[str, int]]:
+def stack_of(started: Process) -> tuple[Path, dict[str, int]]:
     """The demo's directory, and its processes by name, once its stack is ready."""
-    directory = Path(read_until(demo, READY)[1])
+    directory = Path(read_until(started, READY)[1])
     return directory, json.loads((directory / "local.json").read_text())["pids"]
 
 
@@ -56,10 +62,10 @@ def is_alive(pid: int) -> bool:
 
 def test_the_demo_answers_every_sample_lead_by_webhook(start: START) -> None:
     """Exit 0, all 24 in the table, and neither process nor directory left."""
-    demo = start("demo", executed=True)
-    directory, pids = stack_of(demo)
-    code = demo.wait(START_S)
-    output = demo.output()
+    started = start("demo", executed=True)
+    directory, pids = stack_of(started)
+    code = started.wait(START_S)
+    output = started.output()
     assert code == 0, output
     assert "STAND-IN" in output
     assert "24 of 24" in output
@@ -76,9 +82,15 @@ def test_the_demo_answers_every_sample_lead_by_webhook(start: START) -> None:
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
 
 
-def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(start: START, tmp_path: Path) -> None:
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state directory, and whatever is kept in it, until the test has ended."""
+    with open_directory("up-") as directory:
+        yield directory
+
+
+def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(start: START, state: Path) -> None:
     """Its own lines, run by a shell, bring a lead whose answer is the next line; no secret is on screen."""
-    state = tmp_path / "stack"
     up = start("up", "--state-dir", str(state))
     said = read_until(up, re.compile(r"\A.*New answers:\n", re.DOTALL))[0]
     facts = json.loads((state / "local.json").read_text())
@@ -99,12 +111,39 @@ def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(s
 
 def test_an_interrupted_demo_stops_everything(start: START) -> None:
     """Ctrl-C in the middle: 130, and neither process nor directory left."""
-    demo = start("demo")
-    directory, pids = stack_of(demo)
+    started = start("demo")
+    directory, pids = stack_of(started)
     assert {"postgres", "service"} <= pids.keys()
     assert all(is_alive(pid) for pid in pids.values())
-    demo.signal(signal.SIGINT)
-    assert demo.wait() == 130, demo.output()
-    assert "Traceback" not in demo.output()
+    started.signal(signal.SIGINT)
+    assert started.wait() == 130, started.output()
+    assert "Traceback" not in started.output()
     assert not directory.exists()
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
+
+
+def test_signals_do_not_keep_an_ended_demo_from_removing_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C again while it removes what it made: nothing is left, and later signals have their usual effect."""
+
+    def killed(number: int, _frame: object) -> None:
+        raise InterruptedError(number)
+
+    def remove(directory: Path, *, ignore_errors: bool) -> None:
+        for number in ENDINGS:
+            os.kill(os.getpid(), number)
+        really_remove(directory, ignore_errors=ignore_errors)
+
+    really_remove = shutil.rmtree
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(demo, "_demo_in", lambda *_: demo.INTERRUPTED)
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    before = {number: signal.signal(number, killed) for number in ENDINGS}
+    try:
+        assert demo.demo(print) == demo.INTERRUPTED
+        assert {signal.getsignal(number) for number in ENDINGS} == {killed}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert list(tmp_path.iterdir()) == []

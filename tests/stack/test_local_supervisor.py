@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -5,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import PATIENCE_S, poll
+from tests.conftest import PATIENCE_S, binaries, poll
+from tests.support.clusters import PASSWORD, RUN_DIRECTORY, copy_cluster
 
 from leadhook.command_error import CommandError
-from leadhook.local.processes import Child, Supervisor
+from leadhook.local.postgres import Cluster
+from leadhook.local.processes import Child, Supervisor, free_port
 
 STUBBORN = """
 import signal, sys, time
@@ -50,6 +53,22 @@ def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
         assert process.stdout.readline() == "killing stubborn\n"
         assert process.wait(PATIENCE_S) == 0
     assert time.monotonic() - asked < 60
+
+
+def test_a_postgres_that_is_killed_leaves_no_shared_memory() -> None:
+    """Its data may be removed next, and no later start of it would free the memory."""
+    data = Path(os.environ[RUN_DIRECTORY]) / "killed"
+    copy_cluster(binaries(), data)
+    cluster = Cluster(binaries(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"))
+    segment = (data / "postmaster.pid").read_text().splitlines()[6].split()[1]
+    assert segment in shared_memory()
+    cluster.child.kill()
+    assert segment not in shared_memory()
+
+
+def shared_memory() -> set[str]:
+    """The ids of the segments of shared memory on this machine."""
+    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()}
 
 
 def test_children_end_youngest_first(tmp_path: Path) -> None:

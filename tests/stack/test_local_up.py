@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.conftest import poll
+from tests.conftest import ROOT, poll
 from tests.support.processes import START_S, LocalStack
 
 from leadhook.command_error import CommandError
@@ -236,3 +236,17 @@ def test_data_of_an_erased_state_directory_is_not_found_again(tmp_path: Path) ->
     State(tmp_path).cluster_directory()
 
     assert not left.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres an account")
+def test_make_clean_removes_the_data_that_is_kept_elsewhere(tmp_path: Path) -> None:
+    """No start would find it again without the state directory."""
+    (tmp_path / ".demo").mkdir()
+    data = State(tmp_path / ".demo").cluster_directory()
+    data.mkdir()
+
+    command = ["/usr/bin/env", "make", "-f", str(ROOT / "Makefile"), "clean"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    assert not data.exists()
+    assert not (tmp_path / ".demo").exists()

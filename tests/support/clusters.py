@@ -3,7 +3,10 @@
 import fcntl
 import os
 import subprocess
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +16,15 @@ from leadhook.local.processes import server_account
 
 PASSWORD: Final = "visibly-fake-password"
 RUN_DIRECTORY: Final = "LEADHOOK_TEST_RUN_DIRECTORY"
+
+
+@contextmanager
+def open_directory(prefix: str) -> Iterator[Path]:
+    """Make a temporary directory that Postgres's account can enter: root's data would be kept elsewhere, and stay."""
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=os.environ[RUN_DIRECTORY]) as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        yield directory
 
 
 def copy_cluster(binaries: Binaries, data: Path) -> None:

@@ -1,7 +1,5 @@
 """A whole local project in its own processes, and its application: `leadhook local up` under test."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from tests.canaries import assert_no_canaries, records, secrets_of
 from tests.support.application import Application
-from tests.support.clusters import RUN_DIRECTORY
+from tests.support.clusters import open_directory
 from tests.support.model import Model
 from tests.support.processes import LocalStack
 
@@ -94,10 +92,7 @@ def local_project(*arguments: str, model: Model | None = None, **settings: str) 
         model: answers the leads; the shipped stand-in does if None.
         settings: of its environment.
     """
-    with tempfile.TemporaryDirectory(prefix="project-", dir=os.environ[RUN_DIRECTORY]) as name:
-        directory = Path(name)
-        # As root, Postgres's account must get in, or its data would be kept elsewhere.
-        directory.chmod(0o711)
+    with open_directory("project-") as directory:
         project = Project(directory, model, *arguments, **settings)
         try:
             yield project

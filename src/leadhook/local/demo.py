@@ -33,7 +33,7 @@ from leadhook.local.demo_report import (
     show_table,
 )
 from leadhook.local.postgres import data_directory
-from leadhook.local.processes import Stopped, ask
+from leadhook.local.processes import Stopped, ask, uninterrupted
 from leadhook.local.sample import Sample, insert_one_more, insert_sample, sample_owner
 from leadhook.local.stack import Options, Stack, in_use, running
 from leadhook.terminal import printable
@@ -89,8 +89,9 @@ def demo(say: Callable[[str], None]) -> int:
         code = _demo_in(directory, say)
     finally:
         if code != 1:
-            shutil.rmtree(data_directory(directory), ignore_errors=True)
-            shutil.rmtree(directory, ignore_errors=True)
+            with uninterrupted():
+                shutil.rmtree(data_directory(directory), ignore_errors=True)
+                shutil.rmtree(directory, ignore_errors=True)
     return code
 
 

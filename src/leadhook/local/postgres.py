@@ -110,6 +110,7 @@ class Cluster:
             log=log,
             account=server_account(),
             stop_signal=signal.SIGINT,
+            kill_signal=signal.SIGQUIT,  # it frees its shared memory, and takes five seconds at the most
             orphan_signal=signal.SIGINT,
             cwd=Path("/"),
         )

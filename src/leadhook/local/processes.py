@@ -11,7 +11,8 @@ import socket
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -74,6 +75,7 @@ class Child:
         env: Mapping[str, str] | None = None,
         account: Account | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        kill_signal: signal.Signals = signal.SIGKILL,
         orphan_signal: signal.Signals = signal.SIGKILL,
         grace_s: float = 10,
         cwd: Path | None = None,
@@ -83,12 +85,13 @@ class Child:
         Args:
             command: program and arguments; no secrets.
             orphan_signal: sent by the kernel if we are killed (Linux).
-            grace_s: seconds from stop_signal to SIGKILL.
+            grace_s: seconds from stop_signal to kill_signal, and from that to SIGKILL.
         """
         account = account or Account()
         self.name = name
         self.log = log
         self._stop_signal = stop_signal
+        self._kill_signal = kill_signal
         self.grace_s = grace_s
         with _open_log(log) as output, warnings.catch_warnings():
             # Python 3.12 and newer warn about preexec_fn in a process with threads; ours takes no lock.
@@ -118,7 +121,11 @@ class Child:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
 
     def kill(self) -> None:
-        self.process.kill()
+        """End it at once: with its kill signal, or with SIGKILL if it is still running after grace_s."""
+        self.process.send_signal(self._kill_signal)
+        if not self._ends_in_time():
+            self.process.kill()
+            self.process.wait()
 
     def ask_to_stop(self) -> None:
         self.process.send_signal(self._stop_signal)
@@ -126,11 +133,15 @@ class Child:
     def stop(self) -> None:
         """Send its stop signal, and kill it if it is still running after grace_s."""
         self.ask_to_stop()
+        if not self._ends_in_time():
+            self.kill()
+
+    def _ends_in_time(self) -> bool:
         try:
             self.process.wait(self.grace_s)
         except subprocess.TimeoutExpired:
-            self.kill()
-            self.process.wait()
+            return False
+        return True
 
 
 def _open_log(log: Path) -> IO[bytes]:
@@ -148,6 +159,17 @@ def _die_with(parent: int, orphan_signal: signal.Signals) -> Callable[[], None]:
             os._exit(1)
 
     return arrange
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore the signals that stop a stack while the block runs."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
@@ -255,7 +277,6 @@ class Supervisor:
             if self._asked > 1 or time.monotonic() > deadline:
                 self._say(f"killing {child.name}")
                 child.kill()
-                child.process.wait()
             time.sleep(POLL_S / 5)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
