@@ -9,7 +9,7 @@ as $$
 declare
   v_owners constant text[] := array[
     'append_to_outbox', 'count_webhooks', 'ensure_trigger', 'grant_functions', 'hmac_sha256', 'note_change', 'note_lead_changes',
-    'note_prompts_changes', 'post_webhook', 'post_webhooks', 'queue_webhook', 'refreshes', 'refuse_foreign_code', 'send_webhook_for_keys', 'sign',
+    'note_prompts_changes', 'post_webhooks', 'queue_webhook', 'refreshes', 'refuse_foreign_code', 'send_webhook_for_keys', 'sign',
     'wanted_webhooks', 'warn', 'webhook_body', 'webhook_headers', 'webhook_target'
   ];
   v_function record;

@@ -404,20 +404,14 @@ begin
     raise exception 'p_limit must be 1 to 100' using errcode = 'PT400';
   end if;
   v_deliveries := (
-    with page as materialized (
-      select w.* from leadhook.webhooks as w where p_before is null or w.id < p_before order by w.id desc limit p_limit + 1
-    )
-    select coalesce(jsonb_agg(jsonb_build_object(
-      'id', p.id, 'reason', p.reason, 'leads', p.leads, 'sent_at', p.sent_at, 'sent', p.request_id is not null,
-      'queued', coalesce(h.queued, false), 'status_code', coalesce(p.status_code, h.status_code),
-      'error', coalesce(p.error, h.error, case when h.timed_out then 'timed out' end)
-    ) order by p.id desc), '[]')
-    from page as p
-    left join leadhook.webhook_answers(array(select i.id from page as i where i.request_id is not null)) as h on h.webhook_id = p.id
+    select coalesce(jsonb_agg(to_jsonb(w) - 'timed_out' order by w.id desc), '[]')
+    from leadhook.describe_webhooks(array(
+      select p.id from leadhook.webhooks as p where p_before is null or p.id < p_before order by p.id desc limit p_limit + 1
+    )) as w
   );
   return jsonb_build_object(
-    'deliveries', case when jsonb_array_length(v_deliveries) > p_limit then v_deliveries - p_limit else v_deliveries end,
-    'before', case when jsonb_array_length(v_deliveries) > p_limit then (v_deliveries -> (p_limit - 1) ->> 'id')::bigint end
+    'deliveries', v_deliveries - p_limit,
+    'before', case when v_deliveries -> p_limit is not null then v_deliveries -> (p_limit - 1) -> 'id' end
   );
 end
 $$;

@@ -1,43 +1,39 @@
--- Purpose: what people and the service's own checks ask: is the database able to work (leadhook_status), where does a lead stand and why
---          (leadhook_explain), what did the model answer (leadhook_answers), how much of everything is there (figures), who works (workers).
--- Facts, not scores: the words are the service's (leadhook.domain.diagnosis). Every count ends at 1000: the question is whether there are
--- any, and whether there are many. It goes by an index, as a scan of a million jobs of which none is in that state would not end sooner.
--- Figures are counted now and then by whichever claim or sweep comes by, and handed out with every reply, so that no scrape asks the database.
--- Planner flags: see apply_outbox.sql.
+-- Purpose: what operators and the service's own checks read: the state of the installation (leadhook_status), of a lead (leadhook_explain),
+-- the answers (leadhook_answers), figures for metrics, and which processes work.
+-- Facts only; leadhook.domain.diagnosis words them. Every count stops at 1,000 and uses an index: a scan of a million jobs of which none is
+-- in a state would not stop early. Figures are counted by a claim or sweep, at most every 10 s, and returned with every reply, so metrics
+-- never query the database.
 
 set local check_function_bodies = off;
 
--- Called at the end of a claim or sweep, whose rollback takes it back: what is noted has succeeded.
-create or replace function leadhook.note_worker(p_worker text, p_what text)
+-- Records that a process has claimed or swept (p_call), at most every 5 s. Called at the end of the call, so only successful ones are
+-- recorded.
+create or replace function leadhook.note_worker(p_worker text, p_call text)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 declare
   v_now timestamptz := clock_timestamp();
 begin
-  -- The installer sweeps once and is no service.
+  -- The installer sweeps, but it is not a service.
   if coalesce(p_worker, '') in ('', 'leadhook install') or exists (
     select from leadhook.workers as w
-    where w.worker = p_worker and case p_what when 'claim' then w.claimed_at else w.swept_at end between v_now - interval '5 seconds' and v_now
+    where w.worker = p_worker and case p_call when 'claim' then w.claimed_at else w.swept_at end between v_now - interval '5 seconds' and v_now
   ) then
     return;
   end if;
-  if p_what = 'sweep' then
+  if p_call = 'sweep' then
     delete from leadhook.workers as w where greatest(w.claimed_at, w.swept_at) < v_now - interval '1 day';
   end if;
   insert into leadhook.workers as w (worker, claimed_at, swept_at)
-  values (p_worker, case p_what when 'claim' then v_now end, case p_what when 'sweep' then v_now end)
+  values (p_worker, case p_call when 'claim' then v_now end, case p_call when 'sweep' then v_now end)
   on conflict (worker) do update
   set claimed_at = coalesce(excluded.claimed_at, w.claimed_at), swept_at = coalesce(excluded.swept_at, w.swept_at);
 end
 $$;
-comment on function leadhook.note_worker(text, text) is 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
 
--- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
--- Vault and pg_net are optional: whatever they raise must not hide the rest of the status.
 create or replace function leadhook.webhook_settings(
   out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text, out foreign_code text[],
   out outbox_guards text[]
@@ -68,15 +64,17 @@ begin
   from vault.decrypted_secrets as s
   where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
 exception when assert_failure or others then
-  -- Not the message, which may quote what could not be decrypted.
+  -- Not the message, which may contain a secret.
   vault_error := sqlstate;
 end
 $$;
 comment on function leadhook.webhook_settings() is
-  'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; '
-  'foreign_code: triggers on pg_net''s queue, because of which no webhook is sent; outbox_guards: what may refuse an outbox row.';
+  'Returns what webhooks need. vault_error: the SQLSTATE if Vault could not be read. foreign_code: triggers on pg_net''s queue, because of '
+  'which no webhook is sent. outbox_guards: what may refuse an outbox row. Errors of Vault or pg_net, which are optional, never hide the '
+  'rest. security definer: service_role may not read Vault; it learns whether a value exists, never the value.';
 
--- tgtype: 4 insert, 8 delete, 16 update, 32 truncate.
+-- Returns for each watched table whether enabled triggers of leadhook cover all required events, as bits of tgtype: 4 insert, 8 delete, 16
+-- update, 32 truncate.
 create or replace function leadhook.trigger_states()
 returns jsonb
 language sql
@@ -92,10 +90,7 @@ as $$
     where t.tgrelid = to_regclass('public.' || w.relation) and t.tgenabled in ('O', 'A') and f.pronamespace = 'leadhook'::regnamespace
   ) as h on true
 $$;
-comment on function leadhook.trigger_states() is 'For each watched table, whether enabled triggers of ours see all that matters.';
 
--- security definer: service_role may not see what other roles' sessions do. Neither queries nor addresses are shown.
--- A replication slot has no start; its age in transactions stands for it.
 create or replace function leadhook.held_snapshot(p_longer_than interval default '5 min')
 returns jsonb
 language plpgsql
@@ -110,7 +105,9 @@ begin
       'held_ms', floor(extract(epoch from clock_timestamp() - h.since) * 1000)::bigint
     )
     from (
-      select 'session' as held_by, a.pid, nullif(left(a.application_name, 100), '') as name, a.usename::text as role, a.state, a.xact_start as since, a.backend_xmin as xmin
+      select
+        'session' as held_by, a.pid, nullif(left(a.application_name, 100), '') as name, a.usename::text as role, a.state, a.xact_start as since,
+        a.backend_xmin as xmin
       from pg_stat_activity as a
       where a.datname = current_database() and a.backend_xmin is not null and a.backend_type = 'client backend' and a.pid <> pg_backend_pid()
         and a.xact_start < clock_timestamp() - p_longer_than
@@ -131,7 +128,9 @@ exception when assert_failure or others then
 end
 $$;
 comment on function leadhook.held_snapshot(interval) is
-  'Who has held the oldest snapshot for so long, so that Postgres keeps every row version that was replaced since; null: no one.';
+  'Returns who has held the oldest snapshot for longer than p_longer_than, which keeps Postgres from removing replaced row versions, or '
+  'null. A replication slot has no start; its age in transactions counts. security definer: service_role may not see other roles'' '
+  'sessions. Queries and addresses are not returned.';
 
 create or replace function public.leadhook_status()
 returns jsonb
@@ -174,14 +173,15 @@ begin
   );
 end
 $$;
-comment on function public.leadhook_status() is 'What /ready reports of the database. Needs neither pg_net nor Vault nor the application''s tables.';
+comment on function public.leadhook_status() is
+  'Returns the state of the database for /ready and `leadhook status`. Needs neither pg_net nor Vault nor the application''s tables.';
 
+-- Returns the job of a lead without its claim token, or null.
 create or replace function leadhook.describe_job(p_lead_id text)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
   select jsonb_build_object(
@@ -193,34 +193,20 @@ as $$
   from leadhook.jobs as j
   where j.lead_id = describe_job.p_lead_id
 $$;
-comment on function leadhook.describe_job(text) is 'The lead''s job without its claim token; null where there is none.';
 
+-- Returns the last 20 attempts and results of a lead, newest first, and its replays.
 create or replace function leadhook.describe_history(p_lead_id text)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
   with attempts as materialized (
-    select
-      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.source, t.replay_id, t.model, t.prompt_version, t.calls,
-      t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
-      t.first_call_ms, t.key_wait_ms, t.model_ms, t.key_fingerprint, t.finished_at
-    from leadhook.attempts as t
-    where t.lead_id = describe_history.p_lead_id
-    order by t.id desc
-    limit 20
+    select t.* from leadhook.attempts as t where t.lead_id = describe_history.p_lead_id order by t.id desc limit 20
   ),
   results as (
-    select
-      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.claims, v.matched, v.missed, v.flags, v.model, v.prompt_version,
-      v.input_version, v.written, v.created_at
-    from leadhook.results as v
-    where v.lead_id = describe_history.p_lead_id
-    order by v.run desc
-    limit 20
+    select v.* from leadhook.results as v where v.lead_id = describe_history.p_lead_id order by v.run desc limit 20
   ),
   replays as (
     select r.id, r.actor, r.reason, r.created_at
@@ -232,20 +218,18 @@ as $$
     )
   )
   select jsonb_build_object(
-    'attempts', (select coalesce(jsonb_agg(to_jsonb(a) - 'id' order by a.id desc), '[]') from attempts as a),
-    'results', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from results as v),
+    'attempts', (select coalesce(jsonb_agg(to_jsonb(a) - '{id,lead_id,fence,request_id}'::text[] order by a.id desc), '[]') from attempts as a),
+    'results', (select coalesce(jsonb_agg(to_jsonb(v) - 'lead_id' order by v.run desc), '[]') from results as v),
     'replays', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id desc), '[]') from replays as r)
   )
 $$;
-comment on function leadhook.describe_history(text) is
-  'The last 20 attempts and results of a lead, newest first, and the replays that it belongs to.';
 
+-- Returns how many outbox rows there are (up to 1,000), and those among the oldest 20,000 that concern this lead.
 create or replace function leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
   with oldest as materialized (
@@ -264,7 +248,8 @@ as $$
       else true
     end and (
       o.kind = 'leads'
-      or pending_changes.p_lead_id > o.after_lead and (o.until_lead is null or o.until_lead <= o.after_lead or pending_changes.p_lead_id <= o.until_lead)
+      or pending_changes.p_lead_id > o.after_lead
+        and (o.until_lead is null or o.until_lead <= o.after_lead or pending_changes.p_lead_id <= o.until_lead)
       or o.until_lead <= o.after_lead and pending_changes.p_lead_id <= o.until_lead
     )
     group by o.kind, o.prompts_inserted
@@ -274,15 +259,14 @@ as $$
     'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.changed_at), '[]') from concerned as c)
   )
 $$;
-comment on function leadhook.pending_changes(text, uuid, text) is
-  'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
 
+-- Returns how many leads are ready before this one: in all, in its group, and, if it has low priority, with normal priority; and whether
+-- leads are being processed.
 create or replace function leadhook.place_in_queue(p_lead_id text, p_now timestamptz)
 returns jsonb
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -336,15 +320,14 @@ begin
   );
 end
 $$;
-comment on function leadhook.place_in_queue(text, timestamptz) is
-  'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anyone works.';
 
+-- Returns the pauses and budgets that apply to a lead of this user and tag, those of everything first. needed_usd: what it needs of a
+-- budget that turned it away.
 create or replace function leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamptz)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
   select jsonb_build_object(
@@ -363,20 +346,13 @@ as $$
     )
   )
 $$;
-comment on function leadhook.describe_admission(text, uuid, text, timestamptz) is
-  'The pauses and budgets that hold for a lead of this user and tag, those of everything first. needed_usd: what it needs of a budget that turned it away.';
 
--- security definer: before 0.12, pg_net lets the owner alone read its tables.
--- Evidence only: its absence, or a pg_net that looks different, must not stop an explanation or a sweep.
--- pg_net starts numbering again after a crash, so an answer belongs to the last webhook of its number before it. It dates an answer from the
--- begin of its own transaction, which explains the minute.
 create or replace function leadhook.webhook_answers(p_webhook_ids bigint[])
 returns table (webhook_id bigint, status_code int, error text, timed_out boolean, queued boolean)
 language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -401,46 +377,55 @@ exception when assert_failure or others then
   raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
 end
 $$;
-comment on function leadhook.webhook_answers(bigint[]) is 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
+comment on function leadhook.webhook_answers(bigint[]) is
+  'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or '
+  'different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook '
+  'with its number before it; it dates an answer from the begin of its own transaction, hence the minute. security definer: before 0.12, '
+  'only the owner may read pg_net''s tables.';
 
--- A webhook does not carry its leads. While the outbox row is there, the transaction that wrote both names its webhook; later only the time is left.
+-- Returns these webhooks with what pg_net answered, from leadhook.webhooks or, until the sweep has copied it, from pg_net.
+create or replace function leadhook.describe_webhooks(p_webhook_ids bigint[])
+returns table (
+  id bigint, reason text, leads int, sent_at timestamptz, sent boolean, queued boolean, status_code int, error text, timed_out boolean
+)
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+  select
+    w.id, w.reason, w.leads, w.sent_at, w.request_id is not null, coalesce(a.queued, false), coalesce(w.status_code, a.status_code),
+    coalesce(w.error, a.error, case when a.timed_out then 'timed out' end), coalesce(a.timed_out, w.error = 'timed out', false)
+  from leadhook.webhooks as w
+  left join leadhook.webhook_answers(describe_webhooks.p_webhook_ids) as a on a.webhook_id = w.id
+  where w.id = any (describe_webhooks.p_webhook_ids)
+$$;
+
+-- Returns up to five webhooks of a transaction or, without one, within 5 s of p_at, the nearest first. While the outbox row exists, its
+-- transaction identifies the webhook; later only the time is known, because a webhook does not name its leads.
 create or replace function leadhook.find_webhooks(p_at timestamptz, p_xact xid8)
 returns jsonb
 language sql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
   with near as materialized (
-    select r.id, r.request_id, r.reason, r.leads, r.sent_at, r.status_code, r.error
-    from leadhook.webhooks as r
-    where case
-      when find_webhooks.p_xact is not null then r.xact = find_webhooks.p_xact
-      else r.sent_at > find_webhooks.p_at - interval '5 s'
-    end and r.sent_at between find_webhooks.p_at - interval '1 hour' and find_webhooks.p_at + interval '5 s'
-    order by abs(extract(epoch from r.sent_at - find_webhooks.p_at)), r.id
+    select w.id, abs(extract(epoch from w.sent_at - find_webhooks.p_at)) as distance_s
+    from leadhook.webhooks as w
+    where w.sent_at between find_webhooks.p_at - interval '1 hour' and find_webhooks.p_at + interval '5 s' and case
+      when find_webhooks.p_xact is not null then w.xact = find_webhooks.p_xact
+      else w.sent_at > find_webhooks.p_at - interval '5 s'
+    end
+    order by distance_s, w.id
     limit 5
   )
-  select coalesce(jsonb_agg(
-    jsonb_build_object(
-      'reason', n.reason,
-      'leads', n.leads,
-      'sent_at', n.sent_at,
-      'sent', n.request_id is not null,
-      'status_code', coalesce(n.status_code, h.status_code),
-      'error', coalesce(n.error, h.error),
-      'timed_out', coalesce(h.timed_out, n.error = 'timed out', false),
-      'queued', coalesce(h.queued, false)
-    )
-    order by abs(extract(epoch from n.sent_at - find_webhooks.p_at)), n.id
-  ), '[]')
+  select coalesce(jsonb_agg(to_jsonb(w) - 'id' order by n.distance_s, n.id), '[]')
   from near as n
-  left join leadhook.webhook_answers(array(select i.id from near as i where i.request_id is not null)) as h on h.webhook_id = n.id
+  join leadhook.describe_webhooks(array(select i.id from near as i)) as w using (id)
 $$;
-comment on function leadhook.find_webhooks(timestamptz, xid8) is
-  'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
 
+-- Returns the watched tables that have a webhook of Supabase's dashboard.
 create or replace function leadhook.dashboard_webhooks()
 returns text[]
 language sql
@@ -455,7 +440,6 @@ as $$
   where c.relnamespace = 'public'::regnamespace and c.relname in ('all_leads', 'lead_details', 'prompts')
     and t.tgenabled in ('O', 'A') and s.nspname = 'supabase_functions' and f.proname = 'http_request'
 $$;
-comment on function leadhook.dashboard_webhooks() is 'The watched tables that have a plain webhook from Supabase''s dashboard.';
 
 create or replace function public.leadhook_explain(p_lead_id text)
 returns json
@@ -537,8 +521,8 @@ begin
 end
 $$;
 comment on function public.leadhook_explain(text) is
-  'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending outbox rows, place in the '
-  'queue, keys, the webhooks around its change with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
+  'Returns everything known about a lead, for `leadhook explain` and GET /leads/{lead_id}: each condition of eligibility, job, outbox '
+  'rows, place in the queue, keys, webhooks with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
 
 create or replace function public.leadhook_answers(
   p_user_id uuid default null,
@@ -560,9 +544,9 @@ declare
   v_lead_ids text[];
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
-    raise exception using errcode = 'PT400', message = 'p_limit must be 1 to 1000';
+    raise exception 'p_limit must be 1 to 1000' using errcode = 'PT400';
   end if;
-  -- One more than is asked for: whether there are more.
+  -- One more than requested, for has_more.
   v_lead_ids := array(
     select v.lead_id
     from leadhook.results as v
@@ -587,11 +571,11 @@ begin
     ),
     newest as (
       select distinct on (v.lead_id)
-        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.claims, v.matched, v.missed, v.flags,
-        v.model, v.prompt_version, v.written, v.created_at
+        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.claims, v.matched, v.missed,
+        v.flags, v.model, v.prompt_version, v.written, v.created_at
       from leadhook.results as v
       join leadhook.jobs as j on j.lead_id = v.lead_id
-      -- Who was deleted is gone from here before the next claim has looked at it.
+      -- A deleted lead disappears before the next claim applies the deletion.
       join known as k on k.lead_id = v.lead_id
       left join details as d on d.lead_id = v.lead_id
       where v.lead_id = any (v_lead_ids[:p_limit])
@@ -607,15 +591,14 @@ begin
 end
 $$;
 comment on function public.leadhook_answers(uuid, text, int, timestamptz, int) is
-  'The newest answer of each lead, the newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: '
-  'whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
+  'Returns the newest answer of each lead, newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. '
+  'written: whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
 
--- Every count ends at 10,000 and goes by an index: beyond that the question is for a person with a query.
+-- Counts what operators watch, each up to 10,000 and by an index.
 create or replace function leadhook.count_figures(p_now timestamptz)
 returns jsonb
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -639,14 +622,12 @@ begin
   );
 end
 $$;
-comment on function leadhook.count_figures(timestamptz) is 'Counts what operators watch; some milliseconds.';
 
--- Its callers hold leadhook.lock_outbox(), so that two never count at once.
+-- Returns the figures that operators watch, at most 10 s old, with their age. The caller holds lock_outbox, so only one call counts.
 create or replace function leadhook.recent_figures(p_now timestamptz)
 returns jsonb
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_last leadhook.figures;
@@ -661,6 +642,5 @@ begin
   return v_last.figures || '{"age_ms": 0}';
 end
 $$;
-comment on function leadhook.recent_figures(timestamptz) is 'The numbers that operators watch, at most 10 s old, with their age.';
 
 select leadhook.grant_functions();

@@ -1,14 +1,13 @@
--- Purpose: how a change in the application's tables is noted (outbox rows) and announced (webhook). webhooks.sql attaches the triggers.
--- The writers of the application's tables have no rights here, so the trigger functions and send_webhook() run with their owner's. So
--- search_path = pg_catalog, pg_temp throughout this file, where '' would not do: with '' Postgres looks for types in the caller's pg_temp
--- first, and a temporary domain named text with a check of its own would run that check as the owner, here or inside net.http_post().
---
--- Nothing here may abort, delay or lock the statement that fired it: what may fail sits in an exception block, every wait has an end.
--- `when assert_failure or others` leaves query_canceled alone, so a statement that is cancelled is cancelled.
+-- Purpose: records a change of the application's tables in the outbox, and sends a webhook. webhooks.sql attaches the triggers.
+-- The writers of the application's tables have no rights in leadhook, so the trigger functions and send_webhook run with the rights of
+-- their owner. Therefore search_path = pg_catalog, pg_temp in this file: with '', Postgres looks for types in the caller's pg_temp first,
+-- and a temporary domain named text would run its check as the owner.
+-- Nothing here may abort, delay or block the statement that fired a trigger: whatever may fail is in an exception block, and every wait is
+-- limited. `when assert_failure or others` does not catch query_canceled, so a cancelled statement is cancelled.
 
 set local check_function_bodies = off;
 
--- From sha256() of the core: pgcrypto lives in a schema of the project's own choice, or is missing.
+-- Returns the HMAC-SHA-256, computed with sha256() of Postgres itself: pgcrypto may be missing or in any schema.
 create or replace function leadhook.hmac_sha256(p_key bytea, p_message bytea)
 returns bytea
 language plpgsql
@@ -20,7 +19,7 @@ as $$
 declare
   v_key bit(512) := ('x' || rpad(encode(case when length(p_key) > 64 then sha256(p_key) else p_key end, 'hex'), 128, '0'))::bit(512);
 begin
-  -- bit_send() puts four bytes of length before the bits.
+  -- bit_send() returns four bytes of length before the bits.
   return sha256(
     substr(bit_send(v_key # ('x' || repeat('5c', 64))::bit(512)), 5)
     || sha256(substr(bit_send(v_key # ('x' || repeat('36', 64))::bit(512)), 5) || p_message)
@@ -28,6 +27,8 @@ begin
 end
 $$;
 
+-- Returns a Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_. Raises PT400 if the
+-- secret or the id is invalid.
 create or replace function leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text)
 returns text
 language plpgsql
@@ -38,13 +39,13 @@ as $$
 declare
   v_base64 text := rtrim(regexp_replace(p_secret, '^whsec_', ''), '=');
 begin
-  -- Asked before decode(), whose words would quote a character of the secret.
+  -- Before decode(), whose error message would quote a character of the secret.
   if v_base64 !~ '^[A-Za-z0-9+/]*$' or length(v_base64) % 4 = 1 then
-    raise exception 'a webhook secret is not whsec_ and base64' using errcode = 'PT400';
+    raise exception 'a webhook secret must be whsec_ and base64' using errcode = 'PT400';
   elsif length(v_base64) not between 32 and 86 then
-    raise exception 'a webhook secret has % bytes, and needs 24 to 64', length(v_base64) * 3 / 4 using errcode = 'PT400';
+    raise exception 'a webhook secret must have 24 to 64 bytes, not %', length(v_base64) * 3 / 4 using errcode = 'PT400';
   elsif p_id = '' or strpos(p_id, '.') > 0 then
-    raise exception 'a webhook id is not empty and has no dot' using errcode = 'PT400';
+    raise exception 'a webhook id must not be empty or contain a dot' using errcode = 'PT400';
   end if;
   return 'v1,' || translate(encode(leadhook.hmac_sha256(
     decode(rpad(v_base64, (length(v_base64) + 3) / 4 * 4, '='), 'base64'),
@@ -52,9 +53,9 @@ begin
   ), 'base64'), E'\n', '');
 end
 $$;
-comment on function leadhook.sign(text, text, bigint, text) is
-  'One Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_.';
 
+-- Returns the headers of a webhook. Each of the secrets, which are separated by spaces, adds a signature, so that a secret can be replaced
+-- without a gap.
 create or replace function leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text)
 returns jsonb
 language plpgsql
@@ -77,10 +78,9 @@ begin
   );
 end
 $$;
-comment on function leadhook.webhook_headers(text, bigint, text, text) is
-  'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
 
--- In a database without the extension, a role that may create schemas could offer a net.http_post() or a vault.decrypted_secrets of its own.
+-- Returns whether an object belongs to an extension. Without the extension, a role that may create schemas could offer its own
+-- net.http_post() or vault.decrypted_secrets.
 create or replace function leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text)
 returns boolean
 language plpgsql
@@ -97,8 +97,8 @@ begin
   );
 end
 $$;
-comment on function leadhook.is_of_extension(regclass, oid, text) is 'Whether an object belongs to this extension.';
 
+-- Returns whether the extension pg_net can be called.
 create or replace function leadhook.has_pg_net()
 returns boolean
 language plpgsql
@@ -109,8 +109,8 @@ begin
   return leadhook.is_of_extension('pg_catalog.pg_proc', to_regproc('net.http_post'), 'pg_net');
 end
 $$;
-comment on function leadhook.has_pg_net() is 'Whether the extension pg_net can be called.';
 
+-- Returns whether the extension supabase_vault can be read.
 create or replace function leadhook.has_vault()
 returns boolean
 language plpgsql
@@ -121,8 +121,8 @@ begin
   return leadhook.is_of_extension('pg_catalog.pg_class', to_regclass('vault.decrypted_secrets'), 'supabase_vault');
 end
 $$;
-comment on function leadhook.has_vault() is 'Whether the extension supabase_vault can be read.';
 
+-- Returns the triggers and rules on pg_net's tables, which has none itself. They run with the rights of the role that writes to the tables.
 create or replace function leadhook.find_foreign_code()
 returns table (table_name text, object_name text, kind text, function_name text, function_owner text)
 language sql
@@ -140,8 +140,8 @@ as $$
   join pg_catalog.pg_rewrite as r on r.ev_class = c.oid
   where c.relnamespace = to_regnamespace('net') and r.ev_type <> '1'
 $$;
-comment on function leadhook.find_foreign_code() is 'The triggers and rules on pg_net''s tables, which has none itself. Code there runs with the rights of whoever writes.';
 
+-- Raises PT503 if queueing a request would run another role's code, or if an older snapshot could hide such code.
 create or replace function leadhook.refuse_foreign_code()
 returns void
 language plpgsql
@@ -149,22 +149,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
-    or exists (select from pg_catalog.pg_trigger as t where t.tgrelid = 'net.http_request_queue'::regclass and not t.tgisinternal)
-    or exists (select from pg_catalog.pg_rewrite as r where r.ev_class = 'net.http_request_queue'::regclass)
+    or exists (select from leadhook.find_foreign_code() as c where c.table_name = 'http_request_queue')
   then
-    raise exception 'pg_net''s queue has a trigger or rule that pg_net did not create, and that would run with the owner''s rights'
+    raise exception 'pg_net''s queue has a trigger or rule that pg_net did not create and that would run with the owner''s rights'
       using errcode = 'PT503';
   end if;
 end
 $$;
-comment on function leadhook.refuse_foreign_code() is
-  'Raises where another role''s code would run when a request is queued, or where an older snapshot does not show whether it would.';
 
--- pg_net 0.12 and newer let every role add triggers to the queue, which would run with our rights when a webhook is queued. (Before, http_post() ran
--- with the extension's rights, we may not insert, and no other role may add a trigger.) The lock keeps new ones away until the end of the transaction.
--- An older snapshot than the lock does not show a trigger that was committed in between, only that its row in pg_class had none yet and was changed
--- since, or had some before. pg_class is a cheap way to see that there are none; it may say that there are some after the last one is dropped.
--- All is asked in one query, not by has_vault() and so on: the application's transaction waits for it.
+-- Returns the URL and secrets of the webhooks from Vault. Raises PT503 if something is missing, or if queueing a request would run another
+-- role's code.
+-- Since pg_net 0.12, every role may add triggers to its queue, and they would run with our rights. (Before, http_post() ran with the
+-- extension's rights, and no other role could add a trigger.) The table lock prevents new triggers until the end of the transaction. A
+-- snapshot older than the lock may miss a trigger, but the row in pg_class shows that it was changed. pg_class may also report triggers
+-- after the last one was dropped; refuse_foreign_code checks that.
+-- One query for all conditions, because the application's transaction waits for it.
 create or replace function leadhook.webhook_target(out url text, out secrets text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -178,7 +177,7 @@ begin
   if v_may_insert then
     lock table net.http_request_queue in row exclusive mode;
   end if;
-  -- Without a variable, whose value would be planned for again and again.
+  -- No variable in the query, because a variable would cause it to be planned for each call.
   select
     (
       select d.refobjid
@@ -215,10 +214,8 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.webhook_target() is
-  'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it; and where queueing a request would run '
-  'another role''s code.';
 
+-- Signs a request and queues it with pg_net, which sends it after the commit. Returns the id of the request. An error may contain the URL.
 create or replace function leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb)
 returns bigint
 language plpgsql
@@ -235,26 +232,10 @@ begin
   );
 end
 $$;
-comment on function leadhook.queue_webhook(text, text, text, jsonb) is
-  'Queues one signed request with pg_net, to be sent after the commit; its request id. What it raises may hold the address.';
 
-create or replace function leadhook.post_webhook(p_id text, p_body jsonb)
-returns bigint
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_target record := leadhook.webhook_target();
-begin
-  return leadhook.queue_webhook(v_target.url, v_target.secrets, p_id, p_body);
-exception when assert_failure or others then
-  -- The address may carry a password.
-  raise exception '%', replace(sqlerrm, v_target.url, 'leadhook_webhook_url') using errcode = sqlstate;
-end
-$$;
-comment on function leadhook.post_webhook(text, jsonb) is 'As queue_webhook to the address of Vault, but what it raises does not name it.';
-
--- No lead's id: every role can read pg_net's queue, and what was changed is in the outbox. No search_path, which would keep it from being inlined.
+-- Returns the body of a webhook: Supabase's format with empty records. It names no lead, because every role can read pg_net's queue; the
+-- outbox has the ids.
+-- Without search_path, which would prevent inlining.
 create or replace function leadhook.webhook_body(p_reason text, p_leads int, p_table text)
 returns jsonb
 language sql
@@ -269,6 +250,7 @@ as $$
   )
 $$;
 
+-- Returns how many webhooks this transaction has sent or tried to send.
 create or replace function leadhook.count_webhooks()
 returns int
 language plpgsql
@@ -283,8 +265,8 @@ begin
   return 0;
 end
 $$;
-comment on function leadhook.count_webhooks() is 'How many webhooks this transaction has sent, or tried to.';
 
+-- Returns how many webhooks a transaction sends for a statement that changed this many leads.
 create or replace function leadhook.wanted_webhooks(p_leads int)
 returns int
 language sql
@@ -292,8 +274,8 @@ immutable
 as $$
   select greatest(1, least(8, coalesce(p_leads, 0) / 1000))
 $$;
-comment on function leadhook.wanted_webhooks(int) is 'How many webhooks a transaction sends whose largest statement names so many leads.';
 
+-- As send_webhook, but raises if a webhook cannot be queued.
 create or replace function leadhook.post_webhooks(p_reason text, p_leads int, p_table text)
 returns void
 language plpgsql
@@ -314,19 +296,18 @@ begin
   end loop;
 end
 $$;
-comment on function leadhook.post_webhooks(text, int, text) is 'As send_webhook, but raises when it can''t.';
 
--- security definer: whoever writes to the application's tables may neither read Vault nor write leadhook.webhooks.
 create or replace function leadhook.send_webhook(p_reason text, p_leads int default null, p_table text default null)
 returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
-set jit = off
 as $$
 declare
   v_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+  v_url text;
+  v_secrets text;
   v_request bigint;
   v_error text;
 begin
@@ -339,13 +320,14 @@ begin
   exception when assert_failure or others then
     null;
   end;
-  -- One webhook, and either half of it by itself. The mark is set outside of the blocks: what fails is not tried again by each of 5,000 statements.
-  -- A rollback to a savepoint takes back the mark together with the webhook.
+  -- One webhook; queueing and recording it fail separately. The mark is set outside of the blocks, so that a failure is not repeated by each of
+  -- 5,000 statements. A rollback to a savepoint reverts the mark together with the webhook.
   perform set_config('leadhook.webhook_sent', pg_current_xact_id()::text || ':8', true);
   begin
-    v_request := leadhook.post_webhook(v_id, leadhook.webhook_body(p_reason, p_leads, p_table));
+    select t.url, t.secrets into v_url, v_secrets from leadhook.webhook_target() as t;
+    v_request := leadhook.queue_webhook(v_url, v_secrets, v_id, leadhook.webhook_body(p_reason, p_leads, p_table));
   exception when assert_failure or others then
-    v_error := sqlerrm;
+    v_error := coalesce(replace(sqlerrm, v_url, 'leadhook_webhook_url'), sqlerrm);  -- the URL may contain a password
   end;
   begin
     insert into leadhook.webhooks (request_id, message_id, reason, leads, error)
@@ -356,11 +338,13 @@ begin
 end
 $$;
 comment on function leadhook.send_webhook(text, int, text) is
-  'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so '
-  'that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records`, which is empty, '
-  'and `total`.';
+  'Notifies the service, after the commit, that there may be work: once per transaction, or up to eight times for thousands of leads, so '
+  'that several processes wake up. Never raises; leadhook.webhooks has the result. security definer: the writers of the application''s '
+  'tables may not read Vault or write leadhook.webhooks.';
 
--- `on conflict`: a sequence that a restore has left behind its rows must not abort the application's statement; the sweep finds what was changed.
+-- Appends changed leads to the outbox, 500 per row; or the groups whose prompts changed; or, if both are null, a row for any lead.
+-- `on conflict do nothing`: an id sequence behind its rows after a restore must not abort the application's statement; the sweep finds the
+-- change.
 create or replace function leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean)
 returns void
 language plpgsql
@@ -373,7 +357,7 @@ begin
   if cardinality(p_lead_ids) <= 500 then
     insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed) on conflict do nothing;
   elsif p_lead_ids is not null then
-    -- A slice is sought from the start of its array, so a million ids are cut twice.
+    -- A slice of an array is searched from its start, so a million ids are cut in two levels.
     for i in 0 .. (cardinality(p_lead_ids) - 1) / 10000 loop
       v_lead_ids := p_lead_ids[10000 * i + 1 : 10000 * i + 10000];
       for j in 0 .. (cardinality(v_lead_ids) - 1) / 500 loop
@@ -391,9 +375,9 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.append_to_outbox(text[], uuid[], text[], boolean, boolean) is
-  'Notes that these leads changed, 500 to a row, or the prompts of these users and tags; where both are null, that any lead may have changed.';
 
+-- Returns constraints, unique indexes, triggers and rules that someone added to leadhook.outbox and that may refuse a row. leadhook adds
+-- none.
 create or replace function leadhook.find_outbox_guards()
 returns text[]
 language sql
@@ -420,12 +404,12 @@ as $$
     order by 1
   )
 $$;
-comment on function leadhook.find_outbox_guards() is
-  'What someone added to leadhook.outbox that may refuse a row; what is in it is left to the sweep. leadhook itself adds nothing of the kind.';
 
--- The only subtransaction that a healthy transaction of the application gets from us is that of the first change: more than 64 in one transaction
--- slow every other session down. After it, this transaction holds the lock on the outbox, so that nothing is left to wait for or to fail, unless someone
--- added a constraint, trigger or rule to it, which the second change looks for: then each change gets a subtransaction. Where the lock could not be had, the rest of the transaction does not ask again, and the sweep finds what was changed.
+-- Appends a change as append_to_outbox and sends a webhook. Never raises.
+-- Only the first change of a transaction runs in a subtransaction, because more than 64 of them slow down every other session. After it,
+-- the transaction holds a lock on the outbox, so appending can neither wait nor fail, unless someone added a constraint, trigger or rule;
+-- the second change checks that, and then every change gets a subtransaction. If the lock was not available, the rest of the transaction is
+-- left to the sweep.
 create or replace function leadhook.note_change(
   p_reason text, p_table text, p_lead_ids text[] default null, p_user_ids uuid[] default null, p_tags text[] default null,
   p_refreshed boolean default false
@@ -477,10 +461,10 @@ begin
   perform leadhook.send_webhook(p_reason, v_leads, p_table);
 end
 $$;
-comment on function leadhook.note_change(text, text, text[], uuid[], text[], boolean) is
-  'Appends what a statement changed, as append_to_outbox, and sends a webhook. Never raises.';
 
--- Remembered until the transaction ends; a rollback to a savepoint takes it back together with the deleted rows.
+-- Returns whether a statement deletes rows, or inserts rows after others of the table were deleted in this transaction: they may be the
+-- same rows again. The deletion is remembered until the end of the transaction; a rollback to a savepoint forgets it together with the
+-- deletion.
 create or replace function leadhook.refreshes(p_operation text, p_table text)
 returns boolean
 language plpgsql
@@ -507,19 +491,13 @@ begin
   return p_operation = 'DELETE';
 end
 $$;
-comment on function leadhook.refreshes(text, text) is
-  'Whether rows are deleted, or inserted after others of the table were deleted in this transaction: then they may be the same ones again.';
 
--- security definer: the writers of all_leads and lead_details have no rights in leadhook.
--- The exception blocks read only, so their subtransactions get no number and cost no other session anything. They are for a column that is missing or
--- whose type has no equality; asking the catalog instead would cost more than all else here.
 create or replace function leadhook.note_lead_changes()
 returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
-set jit = off
 as $$
 declare
   v_lead_ids text[];
@@ -532,7 +510,7 @@ begin
     elsif tg_op = 'DELETE' then
       select array_agg(o.lead_id::text) into v_lead_ids from old_rows as o where o.lead_id is not null;
     elsif tg_op = 'UPDATE' and tg_table_name = 'all_leads' then
-      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
+      -- The table may have no key, so old and new rows are compared as multisets.
       select array_agg(distinct c.lead_id) into v_lead_ids
       from (
         select r.lead_id::text
@@ -580,7 +558,7 @@ begin
     v_refreshed := leadhook.refreshes(tg_op, tg_table_name);
   end if;
   if cardinality(v_lead_ids) <= 500 and current_setting('leadhook.outbox', true) = pg_current_xact_id()::text || ':open' then
-    -- As note_change() would: each of thousands of statements in one transaction waits for it.
+    -- As note_change, without its overhead: a transaction may have thousands of such statements.
     insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(v_lead_ids), v_lead_ids, v_refreshed) on conflict do nothing;
   elsif v_lead_ids is not null then
     perform leadhook.note_change(tg_op, tg_table_name, v_lead_ids, p_refreshed := v_refreshed);
@@ -591,16 +569,17 @@ begin
 end
 $$;
 comment on function leadhook.note_lead_changes() is
-  'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and sends a webhook. Reads no table.';
+  'Trigger on all_leads and lead_details: appends the ids of leads for which the change may matter, and sends a webhook. Reads no table. '
+  'security definer: the writers of the tables have no rights in leadhook. The exception blocks only read, so their subtransactions get no '
+  'number and cost other sessions nothing; they handle columns that are missing or have a type without equality, which would be slower to '
+  'look up in the catalog.';
 
--- security definer: the writers of prompts have no rights in leadhook.
 create or replace function leadhook.note_prompts_changes()
 returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
-set jit = off
 as $$
 declare
   v_user_ids uuid[];
@@ -638,9 +617,9 @@ begin
 end
 $$;
 comment on function leadhook.note_prompts_changes() is
-  'After a statement on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table.';
+  'Trigger on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table. security definer: '
+  'the writers of the table have no rights in leadhook.';
 
--- security definer: the writers of gemini_api have no rights in leadhook.
 create or replace function leadhook.send_webhook_for_keys()
 returns trigger
 language plpgsql
@@ -652,9 +631,12 @@ begin
   return null;
 end
 $$;
-comment on function leadhook.send_webhook_for_keys() is 'After a statement on gemini_api: sends a webhook, since leads may have waited for a key.';
+comment on function leadhook.send_webhook_for_keys() is
+  'Trigger on gemini_api: sends a webhook, because leads may have waited for a key. security definer: the writers of the table have no '
+  'rights in leadhook.';
 
--- `create or replace trigger` locks the table against writers even when nothing changes.
+-- Creates or replaces a trigger unless it exists unchanged and enabled: `create or replace trigger` always locks the table against writes.
+-- p_definition must be spelled as pg_get_triggerdef() spells it.
 create or replace function leadhook.ensure_trigger(p_table regclass, p_definition text)
 returns void
 language plpgsql
@@ -670,7 +652,5 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.ensure_trigger(regclass, text) is
-  'Creates or replaces a trigger unless it is there, enabled and the same. The definition is spelt as pg_get_triggerdef() spells it.';
 
 select leadhook.grant_functions();

@@ -71,8 +71,6 @@ CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean) IS 'Notes that these leads changed, 500 to a row, or the prompts of these users and tags; where both are null, that any lead may have changed.';
-
 CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -238,11 +236,8 @@ CREATE FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget
 CREATE FUNCTION leadhook.count_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) IS 'Counts what operators watch; some milliseconds.';
 
 CREATE FUNCTION leadhook.count_hours(p_since timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -263,14 +258,10 @@ CREATE FUNCTION leadhook.count_webhooks() RETURNS integer
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.count_webhooks() IS 'How many webhooks this transaction has sent, or tried to.';
-
 CREATE FUNCTION leadhook.dashboard_webhooks() RETURNS text[]
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
 
 CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) RETURNS record
     LANGUAGE plpgsql
@@ -307,11 +298,8 @@ CREATE FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) RETUR
 CREATE FUNCTION leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The pauses and budgets that hold for a lead of this user and tag, those of everything first. needed_usd: what it needs of a budget that turned it away.';
 
 CREATE FUNCTION leadhook.describe_blocked() RETURNS jsonb
     LANGUAGE sql
@@ -336,20 +324,14 @@ CREATE FUNCTION leadhook.describe_found(p_lead_ids text[]) RETURNS jsonb
 CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.describe_history(p_lead_id text) IS 'The last 20 attempts and results of a lead, newest first, and the replays that it belongs to.';
 
 CREATE FUNCTION leadhook.describe_job(p_lead_id text) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.describe_job(p_lead_id text) IS 'The lead''s job without its claim token; null where there is none.';
 
 CREATE FUNCTION leadhook.describe_keys() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -372,6 +354,12 @@ CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with ti
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS ...;
+
+CREATE FUNCTION leadhook.describe_webhooks(p_webhook_ids bigint[]) RETURNS TABLE(id bigint, reason text, leads integer, sent_at timestamp with time zone, sent boolean, queued boolean, status_code integer, error text, timed_out boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
     SET enable_seqscan TO 'off'
     AS ...;
 
@@ -407,8 +395,6 @@ CREATE FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) RET
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) IS 'Creates or replaces a trigger unless it is there, enabled and the same. The definition is spelt as pg_get_triggerdef() spells it.';
 
 CREATE FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
@@ -490,8 +476,6 @@ CREATE FUNCTION leadhook.find_foreign_code() RETURNS TABLE(table_name text, obje
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.find_foreign_code() IS 'The triggers and rules on pg_net''s tables, which has none itself. Code there runs with the rights of whoever writes.';
-
 CREATE FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) RETURNS leadhook.ready_groups
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -526,16 +510,11 @@ CREATE FUNCTION leadhook.find_outbox_guards() RETURNS text[]
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.find_outbox_guards() IS 'What someone added to leadhook.outbox that may refuse a row; what is in it is left to the sweep. leadhook itself adds nothing of the kind.';
-
 CREATE FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) IS 'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
 
 CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -581,8 +560,6 @@ CREATE FUNCTION leadhook.has_pg_net() RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.has_pg_net() IS 'Whether the extension pg_net can be called.';
-
 CREATE FUNCTION leadhook.has_slices() RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -592,8 +569,6 @@ CREATE FUNCTION leadhook.has_vault() RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.has_vault() IS 'Whether the extension supabase_vault can be read.';
 
 CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer, answered_ms bigint)
     LANGUAGE plpgsql STABLE
@@ -631,7 +606,7 @@ CREATE FUNCTION leadhook.held_snapshot(p_longer_than interval DEFAULT '00:05:00'
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.held_snapshot(p_longer_than interval) IS 'Who has held the oldest snapshot for so long, so that Postgres keeps every row version that was replaced since; null: no one.';
+COMMENT ON FUNCTION leadhook.held_snapshot(p_longer_than interval) IS 'Returns who has held the oldest snapshot for longer than p_longer_than, which keeps Postgres from removing replaced row versions, or null. A replication slot has no start; its age in transactions counts. security definer: service_role may not see other roles'' sessions. Queries and addresses are not returned.';
 
 CREATE FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -654,8 +629,6 @@ CREATE FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_exten
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) IS 'Whether an object belongs to this extension.';
 
 CREATE FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -938,8 +911,6 @@ CREATE FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids tex
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_refreshed boolean) IS 'Appends what a statement changed, as append_to_outbox, and sends a webhook. Never raises.';
-
 CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -963,10 +934,9 @@ CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
-    SET jit TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.note_lead_changes() IS 'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and sends a webhook. Reads no table.';
+COMMENT ON FUNCTION leadhook.note_lead_changes() IS 'Trigger on all_leads and lead_details: appends the ids of leads for which the change may matter, and sends a webhook. Reads no table. security definer: the writers of the tables have no rights in leadhook. The exception blocks only read, so their subtransactions get no number and cost other sessions nothing; they handle columns that are missing or have a type without equality, which would be slower to look up in the catalog.';
 
 CREATE FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
@@ -984,10 +954,9 @@ CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
-    SET jit TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.note_prompts_changes() IS 'After a statement on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table.';
+COMMENT ON FUNCTION leadhook.note_prompts_changes() IS 'Trigger on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table. security definer: the writers of the table have no rights in leadhook.';
 
 CREATE FUNCTION leadhook.note_ready_jobs() RETURNS trigger
     LANGUAGE plpgsql
@@ -1001,14 +970,11 @@ CREATE FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_fi
 
 COMMENT ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) IS 'Notes the tags that leads were dealt from last, of those users that have several.';
 
-CREATE FUNCTION leadhook.note_worker(p_worker text, p_what text) RETURNS void
+CREATE FUNCTION leadhook.note_worker(p_worker text, p_call text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.note_worker(p_worker text, p_what text) IS 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
 
 CREATE FUNCTION leadhook.notice_restore() RETURNS void
     LANGUAGE plpgsql
@@ -1019,11 +985,8 @@ CREATE FUNCTION leadhook.notice_restore() RETURNS void
 CREATE FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) IS 'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
 
 CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
@@ -1038,27 +1001,15 @@ CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_n
 CREATE FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) IS 'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anyone works.';
-
-CREATE FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS ...;
-
-COMMENT ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) IS 'As queue_webhook to the address of Vault, but what it raises does not name it.';
-
 CREATE FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) IS 'As send_webhook, but raises when it can''t.';
 
 CREATE FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid DEFAULT NULL::uuid) RETURNS void
     LANGUAGE plpgsql
@@ -1086,8 +1037,6 @@ CREATE FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) IS 'Queues one signed request with pg_net, to be sent after the commit; its request id. What it raises may hold the address.';
 
 CREATE FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -1145,24 +1094,17 @@ COMMENT ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now 
 CREATE FUNCTION leadhook.recent_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) IS 'The numbers that operators watch, at most 10 s old, with their age.';
 
 CREATE FUNCTION leadhook.refreshes(p_operation text, p_table text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.refreshes(p_operation text, p_table text) IS 'Whether rows are deleted, or inserted after others of the table were deleted in this transaction: then they may be the same ones again.';
-
 CREATE FUNCTION leadhook.refuse_foreign_code() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.refuse_foreign_code() IS 'Raises where another role''s code would run when a request is queued, or where an older snapshot does not show whether it would.';
 
 CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) RETURNS record
     LANGUAGE plpgsql
@@ -1250,17 +1192,16 @@ CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NUL
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
-    SET jit TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) IS 'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records`, which is empty, and `total`.';
+COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) IS 'Notifies the service, after the commit, that there may be work: once per transaction, or up to eight times for thousands of leads, so that several processes wake up. Never raises; leadhook.webhooks has the result. security definer: the writers of the application''s tables may not read Vault or write leadhook.webhooks.';
 
 CREATE FUNCTION leadhook.send_webhook_for_keys() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.send_webhook_for_keys() IS 'After a statement on gemini_api: sends a webhook, since leads may have waited for a key.';
+COMMENT ON FUNCTION leadhook.send_webhook_for_keys() IS 'Trigger on gemini_api: sends a webhook, because leads may have waited for a key. security definer: the writers of the table have no rights in leadhook.';
 
 CREATE FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) RETURNS void
     LANGUAGE plpgsql
@@ -1281,8 +1222,6 @@ CREATE FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_bo
     LANGUAGE plpgsql IMMUTABLE STRICT
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) IS 'One Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_.';
 
 CREATE FUNCTION leadhook.stop_slice(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
@@ -1325,8 +1264,6 @@ CREATE FUNCTION leadhook.trigger_states() RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.trigger_states() IS 'For each watched table, whether enabled triggers of ours see all that matters.';
 
 CREATE FUNCTION leadhook.try_lock_sweep() RETURNS boolean
     LANGUAGE plpgsql
@@ -1400,8 +1337,6 @@ CREATE FUNCTION leadhook.wanted_webhooks(p_leads integer) RETURNS integer
     LANGUAGE sql IMMUTABLE
     AS ...;
 
-COMMENT ON FUNCTION leadhook.wanted_webhooks(p_leads integer) IS 'How many webhooks a transaction sends whose largest statement names so many leads.';
-
 CREATE FUNCTION leadhook.warn(p_message text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1411,11 +1346,10 @@ CREATE FUNCTION leadhook.warn(p_message text) RETURNS void
 CREATE FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) RETURNS TABLE(webhook_id bigint, status_code integer, error text, timed_out boolean, queued boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
+COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook with its number before it; it dates an answer from the begin of its own transaction, hence the minute. security definer: before 0.12, only the owner may read pg_net''s tables.';
 
 CREATE FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1426,21 +1360,17 @@ CREATE FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) IS 'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
-
 CREATE FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[], OUT outbox_guards text[]) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[], OUT outbox_guards text[]) IS 'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; foreign_code: triggers on pg_net''s queue, because of which no webhook is sent; outbox_guards: what may refuse an outbox row.';
+COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[], OUT outbox_guards text[]) IS 'Returns what webhooks need. vault_error: the SQLSTATE if Vault could not be read. foreign_code: triggers on pg_net''s queue, because of which no webhook is sent. outbox_guards: what may refuse an outbox row. Errors of Vault or pg_net, which are optional, never hide the rest. security definer: service_role may not read Vault; it learns whether a value exists, never the value.';
 
 CREATE FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) IS 'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it; and where queueing a request would run another role''s code.';
 
 CREATE FUNCTION leadhook.work_on_release(p_release_id bigint) RETURNS void
     LANGUAGE plpgsql
@@ -1509,7 +1439,7 @@ CREATE FUNCTION public.leadhook_answers(p_user_id uuid DEFAULT NULL::uuid, p_tag
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) IS 'The newest answer of each lead, the newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
+COMMENT ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) IS 'Returns the newest answer of each lead, newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
 
 CREATE FUNCTION public.leadhook_audit(p_filter jsonb DEFAULT '{}'::jsonb, p_before bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 25) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1596,7 +1526,7 @@ CREATE FUNCTION public.leadhook_explain(p_lead_id text) RETURNS json
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_explain(p_lead_id text) IS 'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending outbox rows, place in the queue, keys, the webhooks around its change with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
+COMMENT ON FUNCTION public.leadhook_explain(p_lead_id text) IS 'Returns everything known about a lead, for `leadhook explain` and GET /leads/{lead_id}: each condition of eligibility, job, outbox rows, place in the queue, keys, webhooks with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
 
 CREATE FUNCTION public.leadhook_failures() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1860,7 +1790,7 @@ CREATE FUNCTION public.leadhook_status() RETURNS jsonb
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_status() IS 'What /ready reports of the database. Needs neither pg_net nor Vault nor the application''s tables.';
+COMMENT ON FUNCTION public.leadhook_status() IS 'Returns the state of the database for /ready and `leadhook status`. Needs neither pg_net nor Vault nor the application''s tables.';
 
 CREATE FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2867,6 +2797,9 @@ GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], 
 REVOKE ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.describe_webhooks(p_webhook_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_webhooks(p_webhook_ids bigint[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) TO service_role;
 
@@ -3109,8 +3042,8 @@ GRANT ALL ON FUNCTION leadhook.note_ready_jobs() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_call text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_call text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.notice_restore() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.notice_restore() TO service_role;
@@ -3123,8 +3056,6 @@ GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit intege
 
 REVOKE ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) FROM PUBLIC;
 

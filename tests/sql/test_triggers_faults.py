@@ -41,7 +41,7 @@ WEBHOOK_FAULTS: dict[str, tuple[str, str]] = {
     ),
     "a bad secret": (
         SET_SECRET.format(name="leadhook_webhook_secret", value="whsec_!visibly!fake!"),
-        "a webhook secret is not whsec_ and base64",
+        "a webhook secret must be whsec_ and base64",
     ),
     "an address of another scheme": (
         SET_SECRET.format(name="leadhook_webhook_url", value="gopher://visibly:fake@example.com"),

@@ -83,12 +83,12 @@ def test_the_library_accepts_what_sign_signed(db: "Sql", body: str) -> None:
 @pytest.mark.parametrize(
     ("secret", "message_id", "complaint"),
     [
-        ("whsec_not*base64*visibly*fake", ID, "a webhook secret is not whsec_ and base64"),
-        ("whsec_", ID, "a webhook secret has 0 bytes, and needs 24 to 64"),
-        ("whsec_" + "A" * 31, ID, "a webhook secret has 23 bytes, and needs 24 to 64"),
-        ("whsec_" + "A" * 88, ID, "a webhook secret has 66 bytes, and needs 24 to 64"),
-        ("A" * 32, "", "a webhook id is not empty and has no dot"),
-        ("A" * 32, "a.b", "a webhook id is not empty and has no dot"),
+        ("whsec_not*base64*visibly*fake", ID, "a webhook secret must be whsec_ and base64"),
+        ("whsec_", ID, "a webhook secret must have 24 to 64 bytes, not 0"),
+        ("whsec_" + "A" * 31, ID, "a webhook secret must have 24 to 64 bytes, not 23"),
+        ("whsec_" + "A" * 88, ID, "a webhook secret must have 24 to 64 bytes, not 66"),
+        ("A" * 32, "", "a webhook id must not be empty or contain a dot"),
+        ("A" * 32, "a.b", "a webhook id must not be empty or contain a dot"),
     ],
 )
 def test_sign_refuses_in_words_without_the_secret(db: "Sql", secret: str, message_id: str, complaint: str) -> None:
