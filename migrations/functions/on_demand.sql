@@ -1,10 +1,12 @@
--- Purpose: the answer of an on-demand request (POST /process-lead) reaches the application and its job, in one transaction.
--- Nothing is leased while such a lead is scored. Its answer is written whatever the lead's eligibility, and the job gets a new fence: a worker
--- that holds the lead loses its lease. The lead may be one that the application's tables don't know; the sweep then forgets its job.
+-- Purpose: saves the answers of on-demand requests (POST /process-lead) to the application and to the job, in one transaction.
+-- No lease is held while such a lead is scored. Its answer is written even if the lead is not eligible, and the job gets a new fence, so a
+-- worker that holds the lead loses its lease. The application's tables may not know the lead; the sweep then erases its job.
 -- Locks: as leadhook_save, first the application's rows, without waiting (busy), then the jobs, waiting.
 
 set local check_function_bodies = off;
 
+-- Parses and checks 1 to 100 results; those with an outcome (retry, returned, dead) have no answer. fence is 0 until the job is leased.
+-- Raises PT400 if a result is incomplete or a lead occurs twice.
 create or replace function leadhook.read_on_demand(p_results jsonb)
 returns leadhook.ending[]
 language plpgsql
@@ -13,11 +15,11 @@ set search_path = ''
 as $$
 begin
   if jsonb_typeof(p_results) is distinct from 'array' then
-    raise exception 'a JSON array of results is wanted' using errcode = 'PT400';
+    raise exception 'p_results must be an array' using errcode = 'PT400';
   end if;
   if jsonb_array_length(p_results) not between 1 and 100
     or (select count(distinct i.item ->> 'lead_id') from jsonb_array_elements(p_results) as i (item)) < jsonb_array_length(p_results) then
-    raise exception '1 to 100 results are wanted, each with its lead_id and each lead once' using errcode = 'PT400';
+    raise exception 'p_results must hold 1 to 100 results, each with its lead_id, and each lead once' using errcode = 'PT400';
   end if;
   if exists (
     select from jsonb_array_elements(p_results) as i (item)
@@ -25,29 +27,24 @@ begin
       or i.item ->> 'request_id' is null
       or i.item ->> 'outcome' not in ('retry', 'returned', 'dead')
   ) then
-    raise exception 'a result has a lead_id of 1 to 500 characters, a request_id, and, without an answer, the outcome retry, returned or dead'
+    raise exception 'a result must have a lead_id of 1 to 500 characters, a request_id and, without an answer, the outcome retry, returned or dead'
       using errcode = 'PT400';
   end if;
-  return leadhook.read_results((
-    select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
-    from jsonb_array_elements(p_results) as i (item)
-    where i.item ->> 'outcome' is null
-  )) || leadhook.read_leases((
-    select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
-    from jsonb_array_elements(p_results) as i (item)
-    where i.item ->> 'outcome' is not null
-  ));
+  return (
+    select
+      leadhook.read_results(coalesce(jsonb_agg(r.result) filter (where r.result ->> 'outcome' is null), '[]'))
+      || leadhook.read_leases(coalesce(jsonb_agg(r.result) filter (where r.result ->> 'outcome' is not null), '[]'))
+    from (select i.item || '{"fence": 0}' as result from jsonb_array_elements(p_results) as i (item)) as r
+  );
 end
 $$;
-comment on function leadhook.read_on_demand(jsonb) is
-  'The results with the columns of llm_response that come from the model. fence is 0 until the job is taken. Raises PT400 unless each is whole.';
 
--- Two requests may bring answers for one lead that no table knows: the second waits for the job's row.
+-- Creates the missing jobs of answered leads, and locks the jobs of all leads of the call. Two requests may answer the same unknown lead;
+-- the second waits for the row.
 create or replace function leadhook.enter_on_demand(p_answered text[], p_lead_ids text[])
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 begin
   insert into leadhook.jobs (lead_id, state, source)
@@ -56,13 +53,13 @@ begin
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
 end
 $$;
-comment on function leadhook.enter_on_demand(text[], text[]) is 'Makes the jobs of the answered leads that are missing, and locks the jobs of all leads of the call.';
 
+-- Returns the results with their outcomes, decided after the locks: saved, saved_without_message, busy, gone (the application has deleted
+-- the lead), or the outcome of an earlier call with this request_id. Values given by the request take precedence over stored ones.
 create or replace function leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[])
 returns leadhook.ending[]
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
@@ -107,18 +104,15 @@ begin
   );
 end
 $$;
-comment on function leadhook.decide_on_demand(leadhook.ending[], text[]) is
-  'The results with what becomes of each, decided after the locks: saved, saved_without_message, busy, gone (the application has deleted the lead), or what an earlier '
-  'call with this request came to. What the request gives of a lead goes before what is stored.';
 
--- A replay that is ready or leased begins afterwards, like one that is requested while a lead is leased: it asks with other prompts. A run that was
--- due or under way counts as changed: if this answer is refused, it begins again. What the
--- worker that loses its lease has spent is not known here: all that was reserved counts, if it had reported that a call had begun.
+-- Leases the jobs of these results, which the caller has locked, whatever their state, and returns the results with their fences.
+-- A replay that is ready or leased is postponed, because it uses other prompts. If a run was ready or leased, the job counts as changed: if
+-- this answer is refused, it starts again. What the worker that loses its lease has spent is not known, so its reservation is booked if it
+-- had reported a call.
 create or replace function leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamptz)
 returns leadhook.ending[]
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
@@ -168,27 +162,24 @@ begin
     ),
     (
       select jsonb_agg(to_jsonb(b) || jsonb_build_object(
-        'outcome', 'returned', 'error_code', 'overtaken', 'reason', 'an on-demand request answered the lead meanwhile', 'wasted', true
+        'outcome', 'returned', 'error_code', 'overtaken', 'reason', 'an on-demand request answered the lead in the meantime', 'wasted', true
       ))
       from before as b
       where b.state = 'leased'
     )
   into v_taken, v_overtaken;
 
-  if v_overtaken is not null then
-    perform leadhook.note_attempts(v_overtaken, p_now);
-  end if;
+  perform leadhook.note_attempts(v_overtaken, p_now) where v_overtaken is not null;
   return v_taken;
 end
 $$;
-comment on function leadhook.take_on_demand(text, leadhook.ending[], timestamptz) is
-  'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
 
+-- Books the costs of requests without an answer, and records their attempts without changing the jobs; a paid score is kept for the next
+-- lease, which checks that it was bought with the same prompts.
 create or replace function leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
@@ -223,9 +214,6 @@ begin
   perform leadhook.book_costs(coalesce(v_unknown, '[]'), p_now);
 end
 $$;
-comment on function leadhook.note_failed_on_demand(text, leadhook.ending[], timestamptz) is
-  'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for '
-  'the next lease, which checks that it was bought with the same prompts.';
 
 create or replace function public.leadhook_save_on_demand(p_worker text, p_results jsonb)
 returns jsonb
@@ -262,12 +250,10 @@ begin
   perform leadhook.note_failed_on_demand(p_worker, v_failed, v_now);
 
   v_gone := array(select r.lead_id from unnest(v_results) as r where r.outcome = 'gone');
-  if v_gone <> '{}' then
-    perform leadhook.erase_leads(v_gone);
-  end if;
-  if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.source = 'replay') then
-    perform leadhook.send_webhook('replay');
-  end if;
+  perform leadhook.erase_leads(v_gone) where v_gone <> '{}';
+  perform leadhook.send_webhook('replay') where exists (
+    select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.source = 'replay'
+  );
 
   return jsonb_build_object('leads', (
     select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
@@ -280,9 +266,10 @@ begin
 end
 $$;
 comment on function public.leadhook_save_on_demand(text, jsonb) is
-  'Saves what on-demand requests brought, each lead for itself and each request_id once: saved or saved_without_message, whoever holds the lead loses it; refused (by the '
-  'application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and '
-  'reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its '
-  'job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
+  'Saves the results of on-demand requests, each lead separately and each request_id once. Outcomes: saved or saved_without_message (a '
+  'worker that holds the lead loses it); refused by the application''s constraint or trigger (dead, and the answer is kept); busy (retry '
+  'soon: the application holds a row, or, with error_code and reason, the answer could not be written now); gone; released (a result with '
+  'the outcome retry, returned or dead: its cost is booked, and only a paid score changes its job). An error that concerns every lead of '
+  'the call is raised, and nothing is written.';
 
 select leadhook.grant_functions();

@@ -1,9 +1,12 @@
--- Purpose: a score reaches the application: its answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
--- Locks: first the application's rows, without waiting (busy), then the jobs, waiting. Never the claim's advisory lock.
--- Planner flags: the application's tables are asked as in check_eligibility. Its triggers run under them too: they cost them no index.
+-- Purpose: saves a score: the answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
+-- Locks: first the application's rows, without waiting (busy), then the jobs, waiting. No advisory lock.
+-- Planner flags: as in check_eligibility for the application's tables. The application's triggers run under them too, and they disable none
+-- of its indexes.
 
 set local check_function_bodies = off;
 
+-- Parses the results, each lease once, and adds the columns of llm_response that come from the model. Below 50, subject and message are
+-- 'ineligible'; if only the message failed, they are null. Raises PT400 unless each result names a lease and has a complete score.
 create or replace function leadhook.read_results(p_results jsonb)
 returns leadhook.ending[]
 language plpgsql
@@ -31,21 +34,18 @@ begin
       and (r.subject is not null and r.message is not null or r.message_failure ->> 'code' is not null and r.message_failure ->> 'reason' is not null)
     ) is not true
   ) then
-    raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message, or a message_failure'
+    raise exception 'a result must have a score from 0 to 100 with response and should_contact, and from 50 up subject and message, or a message_failure'
       using errcode = 'PT400';
   end if;
   return v_results;
 end
 $$;
-comment on function leadhook.read_results(jsonb) is
-  'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible; '
-  'where only the message failed, they are null). Raises PT400 unless each names a lease and has a whole score.';
 
+-- Locks the details and answers of these leads without waiting. Returns the leads of which the application holds a row.
 create or replace function leadhook.lock_application_rows(p_lead_ids text[])
 returns text[]
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = on
 set seq_page_cost = 100
@@ -74,14 +74,13 @@ begin
   );
 end
 $$;
-comment on function leadhook.lock_application_rows(text[]) is
-  'Locks the details and answers of these leads without waiting; returns the leads of which the application holds a row.';
 
+-- Returns the results with their outcomes, checked after the locks, and ends: whether this call ends the lease. A replay ignores that the
+-- lead was already sent. tag is that of the prompts that the lead was scored with.
 create or replace function leadhook.check_results(p_results leadhook.ending[], p_busy text[])
 returns leadhook.ending[]
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r where r.lock_state = 'locked');
@@ -92,7 +91,8 @@ begin
         r as result, r.lead_id, j.tag as scored_tag, e.user_id, e.tag, r.lock_state = 'locked' and r.lead_id <> all (p_busy) as ends,
         case
           when r.lock_state in ('gone', 'busy') then r.lock_state
-          when r.lock_state = 'past' then case when r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused') then r.outcome else 'lease_lost' end
+          when r.lock_state = 'past' and r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused') then r.outcome
+          when r.lock_state = 'past' then 'lease_lost'
           when r.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) then 'gone'
           when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
@@ -120,7 +120,7 @@ begin
     )
     select coalesce(array_agg(jsonb_populate_record(d.result, jsonb_build_object(
       'outcome', d.outcome,
-      -- The service has found out, over several calls, which one can't be written: it is not tried again.
+      -- The service has found out, over several calls, which answer can't be written.
       'error_code', case when r.refused then 'refused' when r.unwritten then (d.result).message_failure ->> 'code' end,
       'reason', case
         when r.refused then left((d.result).refusal ->> 'reason', 500)
@@ -140,18 +140,16 @@ begin
   );
 end
 $$;
-comment on function leadhook.check_results(leadhook.ending[], text[]) is
-  'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. '
-  'ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
 
--- Raises where the application's own constraint or trigger refuses, discards or takes back a row: a lead that stayed unsent would be checked and
--- paid for again and again. The application's deferred constraints are checked here, where a lead can still be distinguished from the others.
--- Its triggers run in here, and many name their tables without a schema, so they get the search path that PostgREST gives them.
+-- Writes answers to llm_response and marks their leads as sent: all, or none with an error. An answer replaces the rows of its lead and
+-- tag; if there are none, the only row of its lead; otherwise it is added.
+-- Raises if the application's constraint or trigger refuses, discards or reverts a row: a lead that stays unsent would be scored and paid
+-- for again and again. Deferred constraints are checked here, while the lead at fault can still be found. search_path is PostgREST's,
+-- because many triggers name their tables without a schema.
 create or replace function leadhook.write_answers(p_answers leadhook.ending[])
 returns void
 language plpgsql
 set search_path = public, extensions
-set jit = off
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = on
 set seq_page_cost = 100
@@ -177,7 +175,7 @@ begin
       should_contact = a.should_contact, subject = a.subject, message = a.message
     from answers as a
     where l.lead_id = any (v_lead_ids) and l.lead_id = a.lead_id
-      -- A subquery and not a join: with wrong statistics llm_response would be read once for each row of present.
+      -- A subquery instead of a join: with wrong statistics, llm_response would be read once for each row of present.
       and (
         select case when p.rows_of_tag > 0 then l.tag is not distinct from a.tag else p.rows = 1 end
         from present as p
@@ -198,7 +196,7 @@ begin
     raise exception 'a trigger on llm_response discards the row';
   end if;
 
-  -- The triggers of leadhook see it as no change: the lead is no longer unsent. What the application's own triggers write in here is one.
+  -- For leadhook's triggers this is no change, because the lead is no longer unsent.
   update public.lead_details as d set sent_to_llm = true where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true;
   set constraints all immediate;
   if exists (select from public.lead_details as d where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true) then
@@ -206,10 +204,8 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.write_answers(leadhook.ending[]) is
-  'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; '
-  'where there are none, the lead''s only row; else it is added.';
 
+-- Returns p_name if a constraint or index has it: a trigger may raise an error that names anything, for example a person.
 create or replace function leadhook.existing_constraint(p_name text)
 returns text
 language sql
@@ -223,10 +219,12 @@ as $$
   join pg_catalog.pg_class as c on c.oid = i.indexrelid
   where c.relname = existing_constraint.p_name
 $$;
-comment on function leadhook.existing_constraint(text) is
-  'The name, if a constraint or an index has it: a trigger may raise an error that names anything, such as a person.';
 
--- 50 leads that each wait for 50 ms still end within the statement's 5 s.
+-- Writes each answer separately. Outcomes: saved; refused, with the error as reason and, without its text, which may be personal, as note;
+-- busy, with the SQLSTATE as error_code: a row is locked, or the error may pass (out_of_time: not tried in this call).
+-- Raises if every lead failed with an error that does not concern a lead, and PT409 if every lead, at least three in a row, was refused in
+-- the same way.
+-- With lock_timeout 50 ms, 50 leads that all wait end within the statement timeout of 5 s.
 create or replace function leadhook.write_each_answer(p_answers leadhook.ending[])
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
 language plpgsql
@@ -279,13 +277,13 @@ begin
     );
   end loop;
 
-  -- What befalls every lead is the installation's fault. What befalls one while others are written is about that one, unless it may pass.
+  -- An error of every lead is a fault of the installation. An error of one lead, while others are written, concerns that lead, unless it may pass.
   if not jsonb_path_exists(v_tried, '$[*] ? (@.outcome != "failed" && @.sqlstate != "out_of_time")')
     and jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "failed")') then
     v_tried := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "failed")');
     raise exception using errcode = v_tried ->> 'sqlstate', message = v_tried ->> 'reason';
   end if;
-  -- So does what three leads in a row are refused with: a column, constraint or trigger that no answer passes. Nothing is lost until it is put right.
+  -- The same refusal of three leads in a row is one too: a column, constraint or trigger that no answer passes. Until it is fixed, the service retries.
   v_note := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "refused")') ->> 'note';
   if not jsonb_path_exists(v_tried, '$[*] ? (@.sqlstate != "out_of_time" && !(@.outcome == "refused" && @.note == $note))', jsonb_build_object('note', v_note))
     and v_note is not null
@@ -312,11 +310,8 @@ begin
   ) as o (outcome);
 end
 $$;
-comment on function leadhook.write_each_answer(leadhook.ending[]) is
-  'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as '
-  'note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises '
-  'where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
 
+-- As check_results, each lead separately: a lead whose check raises is refused, and the others continue.
 create or replace function leadhook.check_each_result(p_results leadhook.ending[], p_busy text[])
 returns leadhook.ending[]
 language plpgsql
@@ -344,14 +339,12 @@ begin
   return v_checked;
 end
 $$;
-comment on function leadhook.check_each_result(leadhook.ending[], text[]) is
-  'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
 
+-- Stores the answer of each run in leadhook.results, whether or not it was written to the application.
 create or replace function leadhook.keep_results(p_results leadhook.ending[], p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 begin
   insert into leadhook.results (
@@ -372,18 +365,17 @@ begin
   )) as s (matched text[], missed text[], flags text[])
   on conflict (lead_id, run) do update
   set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
-    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, claims = excluded.claims, model = excluded.model, prompt_version = excluded.prompt_version,
-    input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
+    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, claims = excluded.claims,
+    model = excluded.model, prompt_version = excluded.prompt_version, input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
 end
 $$;
-comment on function leadhook.keep_results(leadhook.ending[], timestamptz) is 'Keeps the answer of each run, written to the application or not.';
 
--- All at once, in a short time; if that raises, each for itself.
+-- Writes the answers of results that are saved, with or without a message, and end their lease: all at once with a short lock timeout or,
+-- if that raises, each separately. Returns all results with their outcomes.
 create or replace function leadhook.write_results(p_results leadhook.ending[])
 returns leadhook.ending[]
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 declare
   v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message'));
@@ -411,8 +403,6 @@ begin
   return p_results;
 end
 $$;
-comment on function leadhook.write_results(leadhook.ending[]) is
-  'Writes the answers of the results that say saved, with or without a message, and ends, and returns all results with what became of each.';
 
 create or replace function public.leadhook_save(p_worker text, p_results jsonb)
 returns jsonb
@@ -451,10 +441,8 @@ begin
     select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
 
-  select array_agg(r.lead_id) into v_erased from unnest(v_results) as r where r.ends and r.outcome = 'gone';
-  if v_erased is not null then
-    perform leadhook.erase_leads(v_erased);
-  end if;
+  v_erased := array(select r.lead_id from unnest(v_results) as r where r.ends and r.outcome = 'gone');
+  perform leadhook.erase_leads(v_erased) where v_erased <> '{}';
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
@@ -469,10 +457,10 @@ begin
 end
 $$;
 comment on function public.leadhook_save(text, jsonb) is
-  'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, saved_without_message (only the '
-  'message failed: message_failure says why), unwanted (not eligible any more), refused (by the '
-  'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, '
-  'with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: '
-  'refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
+  'Writes scores and ends their leases, each by (lead_id, fence); repeatable. Outcomes: saved; saved_without_message (only the message '
+  'failed, see message_failure); unwanted (not eligible any more); refused by the application''s constraint or trigger (dead, and the '
+  'answer is kept for a replay); busy (retry soon: the application holds a row, or, with error_code and reason, the answer could not be '
+  'written now); lease_lost; gone. A result with a refusal (code, reason) is refused without being written. An error that concerns every '
+  'lead of the call is raised, and nothing is written.';
 
 select leadhook.grant_functions();

@@ -163,8 +163,6 @@ CREATE FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy t
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy text[]) IS 'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
-
 CREATE FUNCTION leadhook.check_eligibility(lead_ids text[]) RETURNS TABLE(lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, unsent boolean, has_prompts boolean, eligible boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -181,10 +179,7 @@ COMMENT ON FUNCTION leadhook.check_eligibility(lead_ids text[]) IS 'A row for ea
 CREATE FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
 
 CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
@@ -284,10 +279,7 @@ COMMENT ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timest
 CREATE FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, decided after the locks: saved, saved_without_message, busy, gone (the application has deleted the lead), or what an earlier call with this request came to. What the request gives of a lead goes before what is stored.';
 
 CREATE FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
     LANGUAGE plpgsql
@@ -399,10 +391,7 @@ CREATE FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) RET
 CREATE FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) IS 'Makes the jobs of the answered leads that are missing, and locks the jobs of all leads of the call.';
 
 CREATE FUNCTION leadhook.erase_leads(p_lead_ids text[]) RETURNS integer
     LANGUAGE plpgsql
@@ -413,8 +402,6 @@ CREATE FUNCTION leadhook.existing_constraint(p_name text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.existing_constraint(p_name text) IS 'The name, if a constraint or an index has it: a trigger may raise an error that names anything, such as a person.';
 
 CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -648,10 +635,7 @@ CREATE FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb
 CREATE FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) IS 'Keeps the answer of each run, written to the application or not.';
 
 CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -711,13 +695,10 @@ CREATE FUNCTION leadhook.list_ready_groups() RETURNS void
 CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'on'
     SET seq_page_cost TO '100'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) IS 'Locks the details and answers of these leads without waiting; returns the leads of which the application holds a row.';
 
 CREATE FUNCTION leadhook.lock_claims() RETURNS void
     LANGUAGE plpgsql
@@ -914,10 +895,7 @@ CREATE FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids tex
 CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) IS 'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for the next lease, which checks that it was bought with the same prompts.';
 
 CREATE FUNCTION leadhook.note_first_lease(p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -1055,8 +1033,6 @@ CREATE FUNCTION leadhook.read_on_demand(p_results jsonb) RETURNS leadhook.ending
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.read_on_demand(p_results jsonb) IS 'The results with the columns of llm_response that come from the model. fence is 0 until the job is taken. Raises PT400 unless each is whole.';
-
 CREATE FUNCTION leadhook.read_other(p_value anyelement, p_characters integer, p_most integer) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -1066,8 +1042,6 @@ CREATE FUNCTION leadhook.read_results(p_results jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.read_results(p_results jsonb) IS 'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible; where only the message failed, they are null). Raises PT400 unless each names a lease and has a whole score.';
 
 CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer DEFAULT NULL::integer) RETURNS text
     LANGUAGE sql STABLE
@@ -1255,10 +1229,7 @@ CREATE FUNCTION leadhook.sweep_records(p_now timestamp with time zone) RETURNS v
 CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) IS 'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
 
 CREATE FUNCTION leadhook.trigger_states() RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1396,13 +1367,10 @@ COMMENT ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer
 CREATE FUNCTION leadhook.write_answers(p_answers leadhook.ending[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'extensions'
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'on'
     SET seq_page_cost TO '100'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.write_answers(p_answers leadhook.ending[]) IS 'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; where there are none, the lead''s only row; else it is added.';
 
 CREATE FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) RETURNS TABLE(lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
     LANGUAGE plpgsql
@@ -1410,15 +1378,10 @@ CREATE FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) RETURNS 
     SET lock_timeout TO '50ms'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
-
 CREATE FUNCTION leadhook.write_results(p_results leadhook.ending[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) IS 'Writes the answers of the results that say saved, with or without a message, and ends, and returns all results with what became of each.';
 
 CREATE FUNCTION public.leadhook_admission(p_limit integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1749,7 +1712,7 @@ CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jso
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, saved_without_message (only the message failed: message_failure says why), unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
+COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes scores and ends their leases, each by (lead_id, fence); repeatable. Outcomes: saved; saved_without_message (only the message failed, see message_failure); unwanted (not eligible any more); refused by the application''s constraint or trigger (dead, and the answer is kept for a replay); busy (retry soon: the application holds a row, or, with error_code and reason, the answer could not be written now); lease_lost; gone. A result with a refusal (code, reason) is refused without being written. An error that concerns every lead of the call is raised, and nothing is written.';
 
 CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1760,7 +1723,7 @@ CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) R
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) IS 'Saves what on-demand requests brought, each lead for itself and each request_id once: saved or saved_without_message, whoever holds the lead loses it; refused (by the application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
+COMMENT ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) IS 'Saves the results of on-demand requests, each lead separately and each request_id once. Outcomes: saved or saved_without_message (a worker that holds the lead loses it); refused by the application''s constraint or trigger (dead, and the answer is kept); busy (retry soon: the application holds a row, or, with error_code and reason, the answer could not be written now); gone; released (a result with the outcome retry, returned or dead: its cost is booked, and only a paid score changes its job). An error that concerns every lead of the call is raised, and nothing is written.';
 
 CREATE FUNCTION public.leadhook_search_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 25) RETURNS jsonb
     LANGUAGE plpgsql STABLE
