@@ -1,4 +1,4 @@
--- Purpose: the schema leadhook: the durable events (outbox rows), the truth about each lead (jobs) and what was done and paid for.
+-- Purpose: the tables of leadhook: changes (outbox), the state of each lead (jobs), and what was done and paid for.
 -- Changes: schema leadhook only. It is not exposed through the API; the functions public.leadhook_* are the interface.
 -- Undo:    drop schema leadhook cascade (the application's tables do not depend on it).
 
@@ -6,72 +6,59 @@ create schema if not exists leadhook;
 revoke all on schema leadhook from public;
 grant usage on schema leadhook to service_role;
 
--- One row, so that tests and operators change a number in one place.
+-- One row: limits, and positions of the sweep.
 create table if not exists leadhook.controls (
   id boolean primary key default true constraint there_is_one_row check (id),
+  -- hold: the first sweep round holds what it finds eligible until it is released; run: it is processed at once
   backlog text not null default 'hold' constraint backlog_is_hold_or_run check (backlog in ('hold', 'run')),
   lease_s numeric not null default 30 check (lease_s > 0),
   renew_s numeric not null default 10 check (renew_s > 0),
-  start_limit_s numeric not null default 15 check (start_limit_s > 0),
+  start_limit_s numeric not null default 15 check (start_limit_s > 0), -- a model call starts only if its lease was confirmed less than this ago
   max_attempts int not null default 5 check (max_attempts > 0),
-  max_deaths int not null default 3 check (max_deaths > 0),
+  max_deaths int not null default 3 check (max_deaths > 0), -- a lead whose lease expired so often in a row is dead: it may be what ends the process
+  -- a lead that has failed for so long is dead, even if the cause is not known
   give_up_after_s numeric not null default 86400 check (give_up_after_s > 0),
-  claim_bytes int not null default 4000000 check (claim_bytes > 0),
+  claim_bytes int not null default 4000000 check (claim_bytes > 0), -- a claim returns no more leads than fit, with their prompts, but one at least
   installed_at timestamptz not null default clock_timestamp(),
   first_round_finished_at timestamptz,
   sweep_phase text not null default 'leads' check (sweep_phase in ('leads', 'jobs')),
   sweep_after_lead text not null default '',
   sweep_round_started_at timestamptz,
-  history text,
+  history text, -- server and timeline of the last claim; a restore or switch-over changes it, and fences may have been handed out that no row knows
+  -- no lease ends before; under an old snapshot, the index keeps every lease that has ended, and a search starts here
   leases_from timestamptz not null default 'epoch'
 );
-comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
-comment on column leadhook.controls.start_limit_s is 'a model call starts only while the last confirmation of its lease is younger than this';
-comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost so often is dead: it may be what ends the process';
-comment on column leadhook.controls.give_up_after_s is 'a lead that failed for so long is dead, however little is known about why';
-comment on column leadhook.controls.history is
-  'the server and timeline of the last claim: after a restore or switch-over it is another one, and fences may have been handed out that no row knows';
-comment on column leadhook.controls.leases_from is
-  'no lease ends before; noted when the look for the first takes long: under an old snapshot, the index keeps each lease that has ended';
-comment on column leadhook.controls.claim_bytes is 'a claim hands out no more leads than fit, with their prompts, but one at least';
 insert into leadhook.controls default values on conflict do nothing;
--- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, no one can have asked it for anything.
+-- `leadhook uninstall` sets 'infinity'; the next installation applies this file again.
 update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
 
--- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.apply_outbox. No check constraints: each of them
--- would be prepared again for each of the application's statements, and a row that one refuses would be lost.
+-- Changes that triggers append in the application's transaction, and that leadhook.apply_outbox applies to jobs. Without check constraints: each would be
+-- prepared again for every statement of the application, and a refused row would be lost.
 create table if not exists leadhook.outbox (
   id bigint generated always as identity primary key,
   kind text not null,
-  n int not null,
+  n int not null, -- number of leads; small rows are applied first, so that three leads overtake an import
   lead_ids text[],
   user_id uuid,
   tag text,
   prompts_inserted boolean not null default false,
+  -- leads: rows were deleted, or inserted after a deletion in the same transaction, which is no change in itself
   refreshed boolean not null default false,
-  after_lead text not null default '',
-  until_lead text,
+  after_lead text not null default '', -- prompts, everything: the jobs up to this lead_id have been checked
+  until_lead text, -- it joined an equal walk at this lead and ends here after going round; null: it began with the first lead
   changed_at timestamptz not null default clock_timestamp(),
-  not_before timestamptz,
-  xact xid8 not null default pg_current_xact_id()
+  not_before timestamptz, -- returned to the outbox because another transaction held the job; null: at once
+  xact xid8 not null default pg_current_xact_id() -- the transaction of the change; leadhook.webhooks.xact names the webhook of the same transaction
 );
--- Compressing what is gone in a moment would slow the application's statement.
+-- Compressing rows that are soon deleted would slow down the application's statement.
 alter table leadhook.outbox alter column lead_ids set storage external;
-comment on column leadhook.outbox.n is 'how many leads it names; small ones are applied first, so that three leads overtake an import';
-comment on column leadhook.outbox.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
-comment on column leadhook.outbox.until_lead is
-  'it joined an equal walk at this lead, goes round, and ends here again; null: it began with the first lead, and ends with the last';
-comment on column leadhook.outbox.xact is 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
-comment on column leadhook.outbox.refreshed is
-  'leads: rows were deleted, or inserted after rows of the table were deleted in the same transaction: no change by itself';
-comment on column leadhook.outbox.not_before is 'put back because someone else held the job; null: at once';
 create index if not exists outbox_by_size on leadhook.outbox (kind, n, id);
 create index if not exists outbox_to_walk on leadhook.outbox (id) where kind <> 'leads';
 
 create sequence if not exists leadhook.fences;
 
 -- The state machine: every statement that moves a job. "none" is a lead without a job; "by" is a function of this schema, or the
--- file src/leadhook/install/sql/rest.sql. tests/sql/test_job_states.py holds the functions to this table.
+-- file src/leadhook/install/sql/rest.sql. tests/sql/test_job_states.py compares this table with the functions.
 --
 --   from                                      to                         by               when
 --   none                                      waiting, ready             move_jobs        a change or the sweep finds it
@@ -79,15 +66,15 @@ create sequence if not exists leadhook.fences;
 --   ready, held                               waiting                    move_jobs        it is not eligible any more
 --   waiting, held, done, dead                 ready                      begin_runs       it is eligible after a change or a new prompts row; replay, release of the backlog
 --   none                                      ready                      queue_replay     an operator replays it
---   ready                                     waiting, held, done, dead  restore_jobs     the replay is stopped: the state before it
---   ready                                     leased                     lease_leads      a claim hands it out
---   leased                                    ready                      return_leads     the same claim takes it back: no budget, no key, too large a reply, or it is repeated for fewer
---   leased                                    done, waiting, dead        end_leases       saved, with or without a message; unwanted; refused, unusable, out of attempts
---   leased                                    ready                      end_leases       returned, or to be tried again
---   leased                                    ready, dead                expire_leases    its lease ran out; once too often
---   none                                      waiting                    enter_on_demand  an on-demand request brings the answer
+--   ready                                     waiting, held, done, dead  restore_jobs     the replay is stopped: the previous state
+--   ready                                     leased                     lease_leads      a claim leases it
+--   leased                                    ready                      return_leads     the same claim returns it: no budget, no key, the reply is too large, or a repeated claim has a lower limit
+--   leased                                    done, waiting, dead        end_leases       saved, with or without a message; unwanted; refused, unusable, or out of attempts
+--   leased                                    ready                      end_leases       returned, or tried again later
+--   leased                                    ready, dead                expire_leases    its lease expired; dead after max_deaths in a row
+--   none                                      waiting                    enter_on_demand  an on-demand request has answered it
 --   waiting, ready, leased, held, done, dead  leased                     take_on_demand   while the on-demand request is being saved
---   none, waiting, ready, leased, held, done  dead                       quarantine       SQL fails on its rows, in its own claim too
+--   none, waiting, ready, leased, held, done  dead                       quarantine       its data makes SQL raise, also in its own claim
 --   waiting, ready, leased, held, done, dead  none                       erase_leads      the application deleted the lead
 --   ready, leased                             held                       rest.sql         leadhook is uninstalled
 create table if not exists leadhook.jobs (
@@ -95,30 +82,31 @@ create table if not exists leadhook.jobs (
   user_id uuid,
   tag text,
   state text not null check (state in ('waiting', 'ready', 'leased', 'done', 'dead', 'held')),
+  -- a replay or released backlog: normal priority comes first, and these use at most three quarters of the slots
   low_priority boolean not null default false,
-  run int not null default 1,
-  attempts int not null default 0,
-  deaths int not null default 0,
-  failing_since timestamptz,
-  decide_after timestamptz,
-  fence bigint not null default 0,
+  run int not null default 1, -- grows with every replay or new start; one result per run
+  attempts int not null default 0, -- attempts spent in this run
+  deaths int not null default 0, -- how often in a row its lease expired, perhaps because of the lead: with one or more it is claimed alone
+  failing_since timestamptz, -- when its model calls began to fail without known cause; if older than eligible_at, it belongs to an earlier run
+  decide_after timestamptz, -- ready: it waits for evidence; an answer to another lead makes it due, but not before this; null: it does not wait
+  fence bigint not null default 0, -- from leadhook.fences with every lease; every later write must carry it
   claim_token uuid,
-  called boolean not null default false,
+  called boolean not null default false, -- the worker has reported that a model call of this lease has begun
   worker text,
   leased_at timestamptz,
   lease_until timestamptz,
-  leased_snapshot pg_snapshot,
-  changed boolean not null default false,
+  leased_snapshot pg_snapshot, -- the snapshot of its last lease, which has seen the changes that are visible in it; null: none
+  changed boolean not null default false, -- something changed that its run has not seen: if the run ends dead, another one begins
   available_at timestamptz not null default clock_timestamp(),
-  eligible_at timestamptz,
-  source text,
+  eligible_at timestamptz, -- when an outbox row, the sweep, a replay or a release made it ready
+  source text, -- what made it ready: webhook, sweep, start, retry, hint, replay, release, on_demand
   replay_id bigint,
-  replay_after bigint,
-  checkpoint jsonb,
-  reserved_usd numeric,
-  budget_id bigint,
+  replay_after bigint, -- a replay requested while it was leased; it begins when this run ends
+  checkpoint jsonb, -- paid model answers that are not saved yet; of a done job without its message: the score, for a replay
+  reserved_usd numeric, -- leased: the most that this lease may spend; null: the claim named no price
+  budget_id bigint, -- ready: the budget that turned it away; due on the next day, when needed_usd is left, or after the sweep
   needed_usd numeric,
-  error_code text,
+  error_code text, -- why it is waiting or dead or, if it is done, has no message
   reason text,
   finished_at timestamptz,
   constraint only_a_leased_job_has_a_lease check ((state = 'leased') = (lease_until is not null)),
@@ -126,29 +114,6 @@ create table if not exists leadhook.jobs (
   constraint a_ready_job_has_a_group check (state <> 'ready' or (user_id is not null and tag is not null)),
   constraint a_dead_job_has_a_reason check (state <> 'dead' or (error_code is not null and reason is not null))
 );
-comment on column leadhook.jobs.low_priority is 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
-comment on column leadhook.jobs.run is 'grows with every replay or reopening; one result a run';
-comment on column leadhook.jobs.attempts is 'attempts spent in this run';
-comment on column leadhook.jobs.deaths is
-  'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
-comment on column leadhook.jobs.failing_since is
-  'since when each of its model calls has failed without blame; what is older than eligible_at is of an earlier run';
-comment on column leadhook.jobs.decide_after is
-  'ready: it waits for evidence, and an answer to another lead makes it due, but not before this; null: it does not wait for one';
-comment on column leadhook.jobs.called is 'its worker said that a model call of this lease had begun';
-comment on column leadhook.jobs.fence is 'from leadhook.fences with every lease; every later write must carry it';
-comment on column leadhook.jobs.leased_snapshot is
-  'what its last lease was decided by: a change whose transaction is not visible in it is one that the lease has not seen; null: it has seen none';
-comment on column leadhook.jobs.changed is 'something changed that its run has not seen: a run that ends dead then begins again';
-comment on column leadhook.jobs.eligible_at is 'when the outbox row, sweep, replay or release made it ready';
-comment on column leadhook.jobs.source is 'what brought it: webhook, sweep, start, retry, hint, replay, release';
-comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
-comment on column leadhook.jobs.checkpoint is
-  'model answers that were paid for and are not yet written; never bought twice. Of a done job whose message is missing: its score, for a replay';
-comment on column leadhook.jobs.error_code is 'why it waits, is dead or, if it is done, why it has no message';
-comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
-comment on column leadhook.jobs.budget_id is
-  'ready: the budget that turned it away; it is due with the next day, when the budget has needed_usd left, or when the sweep has passed';
 create index if not exists jobs_ready on leadhook.jobs (low_priority, user_id, tag, available_at, lead_id) where state = 'ready';
 create index if not exists jobs_due on leadhook.jobs (low_priority, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
@@ -168,23 +133,23 @@ alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor =
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 alter table leadhook.outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
--- The groups with ready leads; functions/ready_groups.sql keeps them.
+-- The groups with ready leads, see functions/ready_groups.sql.
 create table if not exists leadhook.ready_groups (
   low_priority boolean,
   user_id uuid,
   tag text,
-  due_at timestamptz not null,
+  due_at timestamptz not null, -- a lower bound with lead_id: no ready lead of the group comes before it, by (available_at, lead_id)
   lead_id text not null default '',
-  shut boolean not null default false,
+  shut boolean not null default false, -- a claim found the group or its user paused, or the user's budget spent; the end of that opens it again
   primary key (tag, user_id, low_priority)
 );
-comment on column leadhook.ready_groups.due_at is 'with lead_id a bound: no ready lead of the group comes before it, by (available_at, lead_id)';
-comment on column leadhook.ready_groups.shut is 'a claim found it or its user paused, or the user''s budget spent; what ends that opens it again';
--- The only one in the order of the users: the primary key would lead a claim past every group that is shut.
+-- Claims read groups by this index. The primary key is in another order on purpose: in this one, a claim could use it and read all shut groups.
 create index if not exists ready_groups_open on leadhook.ready_groups (low_priority, user_id, tag) where not shut;
 create index if not exists ready_groups_shut on leadhook.ready_groups (user_id) where shut;
 
+-- Groups of jobs that became ready since the last claim.
 create table if not exists leadhook.ready_notes (
+  -- not a number: a sequence that is behind its rows after a restore would refuse every change of a job
   id uuid primary key default gen_random_uuid(),
   low_priority boolean not null,
   user_id uuid not null,
@@ -192,11 +157,9 @@ create table if not exists leadhook.ready_notes (
   due_at timestamptz not null
 );
 create index if not exists ready_notes_due on leadhook.ready_notes (low_priority, due_at);
-comment on column leadhook.ready_notes.id is 'no number: a sequence that is behind its rows after a restore would refuse every change of a job';
-comment on table leadhook.ready_notes is 'groups of jobs that became ready since the last claim';
 
--- A lease as renew, save, release and on-demand requests hand it from one function to the next: parsed once from what the worker sends, then
--- filled in. No table has a column of this type.
+-- A lease and its result, as renew, save, release and on-demand requests pass it between functions: parsed from what the worker sends, then completed.
+-- No table has a column of this type.
 do $$
 begin
   if to_regtype('leadhook.ending') is null then
@@ -211,23 +174,23 @@ begin
       cost_usd numeric,
       request_id uuid,
       called boolean,
-      failing boolean,
+      failing boolean, -- its calls fail, and the cause is not known yet
       decide_after_ms bigint,
       delay_ms bigint,
       age_ms bigint,
       message_failure jsonb,
       refusal jsonb,
-      lead jsonb,
-      lock_state text,
+      lead jsonb, -- on-demand request: what it gives of the lead; precedes what is stored
+      lock_state text, -- locked (by this transaction), busy (by another one), past (the lease has ended), gone (no job)
       outcome text,
       error_code text,
       reason text,
-      note text,
-      ends boolean,
+      note text, -- recorded in the attempt instead of reason
+      ends boolean, -- this call ends the lease
       registered boolean,
       user_id uuid,
       stored_tag text,
-      tag text,
+      tag text, -- of the prompts that it was scored with; this and the following are columns of llm_response
       name text,
       linkedin_url text,
       location text,
@@ -240,14 +203,8 @@ begin
   end if;
 end
 $$;
-comment on column leadhook.ending.lock_state is 'locked (ours until the transaction ends), busy (another transaction has the job), past (the lease has ended), gone (no job)';
-comment on column leadhook.ending.ends is 'this call ends the lease';
-comment on column leadhook.ending.note is 'stands in the attempt in place of reason';
-comment on column leadhook.ending.failing is 'its calls fail, and why is not known yet';
-comment on column leadhook.ending.lead is 'of an on-demand request: what it gives of the lead; before what is stored';
-comment on column leadhook.ending.tag is 'of the prompts that it was scored with; this and the following are the columns of llm_response';
 
--- The groups of each lead that has rows in several: the prompts of all of them wake it, whichever its job names.
+-- The groups of leads with rows in several groups: new prompts of each group concern the lead, whichever group its job has.
 create table if not exists leadhook.lead_groups (
   user_id uuid,
   tag text,
@@ -256,14 +213,14 @@ create table if not exists leadhook.lead_groups (
 );
 create index if not exists lead_groups_by_lead on leadhook.lead_groups (lead_id);
 
--- What each lease came to. Append-only; no personal data.
+-- The outcome of each lease. Append-only; no personal data.
 create table if not exists leadhook.attempts (
   id bigint generated always as identity primary key,
   lead_id text not null,
   run int not null,
   fence bigint not null,
-  request_id uuid,
-  outcome text not null,
+  request_id uuid, -- of an on-demand request, which is saved once; a failed one has run 0
+  outcome text not null, -- saved, saved_without_message, unwanted, refused, retry, dead, returned, lease_expired
   error_code text,
   reason text,
   worker text,
@@ -277,71 +234,56 @@ create table if not exists leadhook.attempts (
   cached_tokens int,
   output_tokens int,
   thinking_tokens int,
-  cost_usd numeric,
-  wasted boolean not null default false,
+  cost_usd numeric, -- by the known price; of an expired lease: all that was reserved; null: the price is unknown
+  wasted boolean not null default false, -- the money bought nothing: the lease expired, or the application refused the answer
   eligible_at timestamptz,
   leased_at timestamptz,
-  first_call_ms int,
-  key_wait_ms int,
-  model_ms int,
+  first_call_ms int, -- from eligible_at to the first model call of this lease
+  key_wait_ms int, -- part of first_call_ms: waiting for another lead's call to try a key
+  model_ms int, -- spent in model calls
   finished_at timestamptz not null default clock_timestamp()
 );
-comment on column leadhook.attempts.outcome is 'saved, saved_without_message, unwanted, refused, retry, dead, returned, lease_expired';
-comment on column leadhook.attempts.request_id is 'of an on-demand request, which is saved once; one that failed is beside the job, run 0';
-comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
-comment on column leadhook.attempts.key_wait_ms is 'of first_call_ms, spent waiting for another lead''s call to prove a key';
-comment on column leadhook.attempts.cost_usd is 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
-comment on column leadhook.attempts.wasted is 'the money bought nothing: the lease ran out, or the application refused the answer';
-comment on column leadhook.attempts.model_ms is 'spent in model calls';
 create index if not exists attempts_by_lead on leadhook.attempts (lead_id, id);
 create index if not exists attempts_by_age on leadhook.attempts (finished_at, id);
 create index if not exists attempts_by_replay on leadhook.attempts (replay_id) where replay_id is not null;
 
--- Every run's answer. Personal data: it goes with the lead.
+-- The answer of each run. Personal data, erased with the lead.
 create table if not exists leadhook.results (
   lead_id text not null,
   run int not null,
   score int not null check (score between 0 and 100),
   response text not null,
   should_contact boolean not null,
-  matched text[] not null default '{}',
+  matched text[] not null default '{}', -- criteria that are met, in the model's words; missed: those that are not met or not known
   missed text[] not null default '{}',
-  flags text[] not null default '{}',
+  flags text[] not null default '{}', -- codes of what in the lead's text looks like an attempt to steer the model; see docs/model.md
   subject text,
-  message text,
-  claims jsonb not null default '[]',
+  message text, -- null, as is the subject: only the message failed; the attempt has the reason
+  claims jsonb not null default '[]', -- facts of the message with their sources, each {words, source, quote}; only those that were found there
   model text,
   prompt_version text,
   input_version text,
-  written boolean not null,
+  written boolean not null, -- false: the application refused it or no longer wanted it
   created_at timestamptz not null default clock_timestamp(),
   primary key (lead_id, run)
 );
-comment on column leadhook.results.message is 'null, as is the subject: only the message failed; the attempt says why';
-comment on column leadhook.results.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
-comment on column leadhook.results.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
-comment on column leadhook.results.claims is 'facts of the message with their sources, each {words, source, quote}; only those that were found there';
-comment on column leadhook.results.written is 'false: the application refused or no longer wanted it';
 create index if not exists results_by_age on leadhook.results (created_at desc, lead_id);
 create index if not exists results_flagged on leadhook.results (created_at, lead_id) where flags <> '{}';
 
--- What Google said of a key, by the first 16 hex digits of its SHA-256; never the key.
+-- What Google reported about a key, which is named by leadhook.key_fingerprint.
 create table if not exists leadhook.api_keys (
   fingerprint text primary key,
   state text not null check (state in ('healthy', 'cooling', 'disabled')),
   until timestamptz,
-  row_version text,
+  row_version text, -- xmin of the gemini_api row: a changed row is tried again
   reason text,
-  rests int not null default 0,
-  model text,
-  changed_at timestamptz not null default clock_timestamp(),
+  rests int not null default 0, -- cooldowns in a row without a success in between; each is longer
+  model text, -- it cools down for this model only, until a service starts with another one; null: for all models
+  changed_at timestamptz not null default clock_timestamp(), -- healthy: the last success, to the minute; otherwise when it was parked
   constraint cooling_has_an_end check (state <> 'cooling' or until is not null)
 );
-comment on column leadhook.api_keys.rests is 'its rests in a row, without a success in between: each is longer';
-comment on column leadhook.api_keys.changed_at is 'healthy: when a call last succeeded with it, to the minute; else when it was parked';
-comment on column leadhook.api_keys.model is 'it rests for this model alone, and is forgotten when a service starts with another one; null: for all';
-comment on column leadhook.api_keys.row_version is 'xmin of the gemini_api row that was checked: a changed row is a new chance';
 
+-- Webhooks and their answers, which the sweep copies from net._http_response; pg_net deletes them there after six hours.
 create table if not exists leadhook.webhooks (
   id bigint generated always as identity primary key,
   request_id bigint,
@@ -353,65 +295,54 @@ create table if not exists leadhook.webhooks (
   status_code int,
   error text
 );
-comment on table leadhook.webhooks is 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
 create index if not exists webhooks_by_age on leadhook.webhooks (sent_at);
 create index if not exists webhooks_by_request on leadhook.webhooks (request_id);
 
--- Who had leads scored again, which, and why.
+-- Replays: who had which leads scored again, and why.
 create table if not exists leadhook.replays (
   id bigint generated always as identity primary key,
   actor text not null,
   reason text,
-  filter jsonb,
+  filter jsonb, -- null: its leads were named
   lead_limit int check (lead_limit > 0),
   phase text not null default 'queued' check (phase in ('queueing', 'queued', 'stopping', 'stopped')),
-  after_lead text not null default '',
-  counts jsonb not null default '{}',
+  after_lead text not null default '', -- queueing, stopping: the leads up to this lead_id are finished
+  counts jsonb not null default '{}', -- its leads by outcome of queueing
   created_at timestamptz not null default clock_timestamp(),
-  request_id uuid unique
+  request_id uuid unique -- of a form, which may be sent twice
 );
-comment on column leadhook.replays.request_id is 'of a form that was sent, perhaps twice';
-comment on column leadhook.replays.filter is 'null: its leads were named';
-comment on column leadhook.replays.after_lead is 'queueing, stopping: the leads up to this lead_id have been looked at';
-comment on column leadhook.replays.counts is 'what queueing its leads came to, by outcome';
 create index if not exists replays_under_way on leadhook.replays (id) where phase in ('queueing', 'stopping');
 
 create table if not exists leadhook.replay_leads (
   replay_id bigint not null,
   lead_id text not null,
-  run int not null,
+  run int not null, -- the run of the job that answers this replay
   outcome text not null check (outcome in ('queued', 'queued_after', 'already_queued')),
-  before jsonb,
+  before jsonb, -- the job before the replay, to restore it; null: there was none
   stopped boolean not null default false,
   primary key (replay_id, lead_id)
 );
-comment on column leadhook.replay_leads.run is 'the run of the job that answers this replay';
-comment on column leadhook.replay_leads.before is 'the job as it was, for a replay that is stopped; null: there was none';
 create index if not exists replay_leads_by_lead on leadhook.replay_leads (lead_id);
 
--- Who released held leads, which, and why; queued in slices, as replays are.
+-- Releases of held leads by the console, queued in slices as replays are.
 create table if not exists leadhook.releases (
   id bigint generated always as identity primary key,
   actor text not null,
   reason text,
   user_id uuid,
   tag text,
-  redo boolean not null default false,
+  redo boolean not null default false, -- also leads that have a row in llm_response
   lead_limit int not null check (lead_limit > 0),
-  groups jsonb not null,
+  groups jsonb not null, -- the groups that are left, in order; after_lead belongs to the first one
   after_lead text not null default '',
   released int not null default 0,
   created_at timestamptz not null default clock_timestamp(),
-  ended_at timestamptz,
-  request_id uuid unique
+  ended_at timestamptz, -- when all was queued, or it was stopped
+  request_id uuid unique -- of a form, which may be sent twice
 );
-comment on column leadhook.releases.request_id is 'of a form that was sent, perhaps twice';
-comment on column leadhook.releases.redo is 'also leads that have a row in llm_response';
-comment on column leadhook.releases.groups is 'the users and tags that are left, in their order; of the first one, the leads up to after_lead have been looked at';
-comment on column leadhook.releases.ended_at is 'when all of it was queued, or it was stopped';
 create index if not exists releases_under_way on leadhook.releases (id) where ended_at is null;
 
--- What is not to be claimed, by hand. user_id null: everything; tag null: all of the user.
+-- What operators have paused. user_id null: everything; tag null: all leads of the user.
 create table if not exists leadhook.pauses (
   id bigint generated always as identity primary key,
   user_id uuid,
@@ -423,96 +354,82 @@ create table if not exists leadhook.pauses (
   constraint a_tag_belongs_to_a_user check (tag is null or user_id is not null)
 );
 
--- How much may be spent in a day (UTC). user_id null: by all users together.
+-- How much may be spent per day (UTC). user_id null: by all users together.
 create table if not exists leadhook.budgets (
   id bigint generated always as identity primary key,
   user_id uuid,
-  daily_usd numeric not null check (daily_usd >= 0),
-  needed_usd numeric,
-  spent_on date,
+  daily_usd numeric not null check (daily_usd >= 0), -- Infinity: removed; the row is deleted when all leads that it turned away are due again
+  needed_usd numeric, -- at most the smallest needed_usd of the jobs that it turned away; null: there are none
+  spent_on date, -- a claim found nothing left on this day (UTC), so the groups of its user are shut
+  -- nothing can be returned on this day, because no lease of its user has a reservation: claims skip it until the next day
   settled_on date not null default 'epoch',
   changed_by text,
   changed_at timestamptz not null default clock_timestamp(),
   constraint a_user_has_one_budget unique nulls not distinct (user_id)
 );
-comment on column leadhook.budgets.daily_usd is 'Infinity: it was cleared; the row goes when all leads that it turned away are woken';
-comment on column leadhook.budgets.needed_usd is
-  'no more than the least needed_usd of the jobs that it turned away: once that much is left, some of them go on; null: there is none';
-
-comment on column leadhook.budgets.spent_on is 'a claim found nothing left on this day (UTC), so that the groups of its user are shut';
-comment on column leadhook.budgets.settled_on is
-  'nothing can come back on this day, as no lease of its user has a reservation: claims do not look at it before the next one';
 create index if not exists budgets_to_look_at on leadhook.budgets (settled_on) where spent_on is not null or needed_usd is not null;
 
--- Whose turn it was last among the tags of a user who has several; that of the users is the cursor of each process.
+-- The tag that had the last turn, of users with several tags. Each process keeps the last user itself.
 create table if not exists leadhook.turns (
   user_id uuid primary key,
   tag text not null,
   served_at timestamptz not null default clock_timestamp()
 );
 
--- What was paid. What is reserved stands with the leased jobs; leadhook.spend shows both.
--- A row for each user and transaction, which merge_costs makes one: a row that every save updates is, under an old snapshot, a longer chain of dead
--- rows with every save.
+-- Costs by day and user; reservations are in the leased jobs, and leadhook.spend shows both. Each transaction adds a row, and merge_costs merges them:
+-- under an old snapshot, a row that every save updates would become a growing chain of dead rows.
 create table if not exists leadhook.costs (
-  day date,
+  day date, -- in UTC, when the lease ended
   user_id uuid,
+  -- the transaction that booked it, so that no two write the same row; after a restore the number may occur again, and is added to
   xact xid8 default pg_current_xact_id(),
-  spent_usd numeric not null default 0,
-  wasted_usd numeric not null default 0,
+  spent_usd numeric not null default 0, -- all that was paid and, of expired leases, all that was reserved
+  wasted_usd numeric not null default 0, -- part of spent_usd that bought nothing: expired leases, refused answers, leads erased while leased
   primary key (day, user_id, xact)
 );
-comment on column leadhook.costs.day is 'in UTC, of when the lease ended';
-comment on column leadhook.costs.xact is 'the transaction that booked it, so that no two write the same row; after a restore it may be one that was, whose row is then added to';
-comment on column leadhook.costs.spent_usd is 'all that was paid, and of leases that ran out all that was reserved';
-comment on column leadhook.costs.wasted_usd is 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
 
+-- The last successful claim and sweep of each process, to 5 s; deleted a day after the process ended.
 create table if not exists leadhook.workers (
   worker text primary key,
   claimed_at timestamptz,
   swept_at timestamptz
 );
-comment on table leadhook.workers is 'the last successful claim and sweep of each process, to 5 s; a process that is gone leaves it after a day';
 
+-- The last figures for metrics. Unlogged: they are worth nothing after a crash.
 create unlogged table if not exists leadhook.figures (
   id boolean primary key default true constraint there_is_one_row check (id),
   taken_at timestamptz not null,
   figures jsonb not null
 );
-comment on table leadhook.figures is 'the last count; unlogged, as it is worth nothing after a crash';
 
--- The overview's figures. Summed from attempts and results as they come, as a month of them is too much to read for a page.
+-- Counts for the console's overview, added up from attempts and results.
 create table if not exists leadhook.hourly_counts (
   kind text not null check (kind in ('in', 'score', 'failed', 'first_call', 'saved')),
   hour timestamptz not null,
+  -- in: 1 if only the sweep found it; score: the tens, 9 includes 100; first_call and saved, from eligible_at: powers of 1.25 ms
   bucket smallint not null,
   leads int not null,
   primary key (kind, hour, bucket)
 );
-comment on column leadhook.hourly_counts.bucket is
-  'in: 1 if only the sweep found it; score: the tens, 9 with 100; first_call and saved, counted from eligible_at: powers of 1.25 ms';
 
 create table if not exists leadhook.counted (
   id boolean primary key default true constraint there_is_one_row check (id),
-  until timestamptz not null
+  until timestamptz not null -- attempts that ended before this are in hourly_counts
 );
-comment on column leadhook.counted.until is 'attempts that ended up to then are in hourly_counts';
 insert into leadhook.counted (until) values (clock_timestamp() - interval '31 days') on conflict do nothing;
 
--- Who did what, and why: written by the functions that act, in their transaction. No personal data: a lead is counted, not named.
+-- Who did what, and why. No personal data: leads are counted, not named.
 create table if not exists leadhook.audit (
   id bigint generated always as identity primary key,
   at timestamptz not null default clock_timestamp(),
-  actor text not null,
-  database_user text not null default session_user,
+  actor text not null, -- as the caller named it; application: it deleted leads
+  database_user text not null default session_user, -- the role of the connection: authenticator through the API
   action text not null check (
     action in ('pause', 'resume', 'budget', 'replay', 'replay_stop', 'backlog_release', 'release_stop', 'key_unpark', 'sign_in', 'erase')
   ),
   parameters jsonb not null default '{}',
   reason text
 );
-comment on column leadhook.audit.actor is 'as the caller named it; application: it deleted leads';
-comment on column leadhook.audit.database_user is 'whose connection it was: authenticator through the API';
 create unique index if not exists a_link_signs_in_once on leadhook.audit ((parameters ->> 'link')) where action = 'sign_in';
 create index if not exists audit_by_age on leadhook.audit (at);
 
@@ -526,10 +443,7 @@ do $$
 declare
   v_table text;
 begin
-  foreach v_table in array array[
-    'controls', 'outbox', 'jobs', 'ready_groups', 'ready_notes', 'lead_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads',
-    'releases', 'pauses', 'budgets', 'turns', 'costs', 'workers', 'figures', 'hourly_counts', 'counted', 'audit', 'migrations'
-  ] loop
+  for v_table in select c.relname from pg_catalog.pg_class as c where c.relnamespace = 'leadhook'::regnamespace and c.relkind = 'r' loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);
     execute format('grant select, insert, update, delete on table leadhook.%I to service_role', v_table);
@@ -540,6 +454,7 @@ begin
 end
 $$;
 
+-- Dollars by day (UTC) and user: spent, of that wasted, and, for today, reserved by leased leads.
 create or replace view leadhook.spend with (security_invoker = true) as
 select s.day, s.user_id, sum(s.reserved_usd) as reserved_usd, sum(s.spent_usd) as spent_usd, sum(s.wasted_usd) as wasted_usd
 from (
@@ -550,7 +465,5 @@ from (
   where j.state = 'leased' and j.reserved_usd is not null
 ) as s
 group by s.day, s.user_id;
-comment on view leadhook.spend is
-  'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leased leads may still spend (reserved_usd, today).';
 revoke all on table leadhook.spend from public, anon, authenticated;
 grant select on table leadhook.spend to service_role;

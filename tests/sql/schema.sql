@@ -40,18 +40,6 @@ CREATE TYPE leadhook.ending AS (
 	message text
 );
 
-COMMENT ON COLUMN leadhook.ending.failing IS 'its calls fail, and why is not known yet';
-
-COMMENT ON COLUMN leadhook.ending.lead IS 'of an on-demand request: what it gives of the lead; before what is stored';
-
-COMMENT ON COLUMN leadhook.ending.lock_state IS 'locked (ours until the transaction ends), busy (another transaction has the job), past (the lease has ended), gone (no job)';
-
-COMMENT ON COLUMN leadhook.ending.note IS 'stands in the attempt in place of reason';
-
-COMMENT ON COLUMN leadhook.ending.ends IS 'this call ends the lease';
-
-COMMENT ON COLUMN leadhook.ending.tag IS 'of the prompts that it was scored with; this and the following are the columns of llm_response';
-
 CREATE FUNCTION leadhook.advance_fences(p_by bigint DEFAULT 0) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
@@ -213,10 +201,6 @@ CREATE TABLE leadhook.ready_groups (
     lead_id text DEFAULT ''::text NOT NULL,
     shut boolean DEFAULT false NOT NULL
 );
-
-COMMENT ON COLUMN leadhook.ready_groups.due_at IS 'with lead_id a bound: no ready lead of the group comes before it, by (available_at, lead_id)';
-
-COMMENT ON COLUMN leadhook.ready_groups.shut IS 'a claim found it or its user paused, or the user''s budget spent; what ends that opens it again';
 
 CREATE FUNCTION leadhook.correct_groups(p_groups leadhook.ready_groups[]) RETURNS void
     LANGUAGE plpgsql
@@ -853,18 +837,6 @@ CREATE TABLE leadhook.outbox (
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
 ALTER TABLE ONLY leadhook.outbox ALTER COLUMN lead_ids SET STORAGE EXTERNAL;
-
-COMMENT ON COLUMN leadhook.outbox.n IS 'how many leads it names; small ones are applied first, so that three leads overtake an import';
-
-COMMENT ON COLUMN leadhook.outbox.refreshed IS 'leads: rows were deleted, or inserted after rows of the table were deleted in the same transaction: no change by itself';
-
-COMMENT ON COLUMN leadhook.outbox.after_lead IS 'prompts, everything: the jobs up to this lead_id have been looked at';
-
-COMMENT ON COLUMN leadhook.outbox.until_lead IS 'it joined an equal walk at this lead, goes round, and ends here again; null: it began with the first lead, and ends with the last';
-
-COMMENT ON COLUMN leadhook.outbox.not_before IS 'put back because someone else held the job; null: at once';
-
-COMMENT ON COLUMN leadhook.outbox.xact IS 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
 
 CREATE FUNCTION leadhook.next_walk() RETURNS leadhook.outbox[]
     LANGUAGE plpgsql
@@ -1804,14 +1776,6 @@ CREATE TABLE leadhook.api_keys (
     CONSTRAINT cooling_has_an_end CHECK (((state <> 'cooling'::text) OR (until IS NOT NULL)))
 );
 
-COMMENT ON COLUMN leadhook.api_keys.row_version IS 'xmin of the gemini_api row that was checked: a changed row is a new chance';
-
-COMMENT ON COLUMN leadhook.api_keys.rests IS 'its rests in a row, without a success in between: each is longer';
-
-COMMENT ON COLUMN leadhook.api_keys.model IS 'it rests for this model alone, and is forgotten when a service starts with another one; null: for all';
-
-COMMENT ON COLUMN leadhook.api_keys.changed_at IS 'healthy: when a call last succeeded with it, to the minute; else when it was parked';
-
 CREATE TABLE leadhook.attempts (
     id bigint NOT NULL,
     lead_id text NOT NULL,
@@ -1842,20 +1806,6 @@ CREATE TABLE leadhook.attempts (
     finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON COLUMN leadhook.attempts.request_id IS 'of an on-demand request, which is saved once; one that failed is beside the job, run 0';
-
-COMMENT ON COLUMN leadhook.attempts.outcome IS 'saved, saved_without_message, unwanted, refused, retry, dead, returned, lease_expired';
-
-COMMENT ON COLUMN leadhook.attempts.cost_usd IS 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
-
-COMMENT ON COLUMN leadhook.attempts.wasted IS 'the money bought nothing: the lease ran out, or the application refused the answer';
-
-COMMENT ON COLUMN leadhook.attempts.first_call_ms IS 'from eligible_at to the first model call of this lease';
-
-COMMENT ON COLUMN leadhook.attempts.key_wait_ms IS 'of first_call_ms, spent waiting for another lead''s call to prove a key';
-
-COMMENT ON COLUMN leadhook.attempts.model_ms IS 'spent in model calls';
-
 ALTER TABLE leadhook.attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.attempts_id_seq
     START WITH 1
@@ -1875,10 +1825,6 @@ CREATE TABLE leadhook.audit (
     reason text,
     CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['pause'::text, 'resume'::text, 'budget'::text, 'replay'::text, 'replay_stop'::text, 'backlog_release'::text, 'release_stop'::text, 'key_unpark'::text, 'sign_in'::text, 'erase'::text])))
 );
-
-COMMENT ON COLUMN leadhook.audit.actor IS 'as the caller named it; application: it deleted leads';
-
-COMMENT ON COLUMN leadhook.audit.database_user IS 'whose connection it was: authenticator through the API';
 
 ALTER TABLE leadhook.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.audit_id_seq
@@ -1900,14 +1846,6 @@ CREATE TABLE leadhook.budgets (
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT budgets_daily_usd_check CHECK ((daily_usd >= (0)::numeric))
 );
-
-COMMENT ON COLUMN leadhook.budgets.daily_usd IS 'Infinity: it was cleared; the row goes when all leads that it turned away are woken';
-
-COMMENT ON COLUMN leadhook.budgets.needed_usd IS 'no more than the least needed_usd of the jobs that it turned away: once that much is left, some of them go on; null: there is none';
-
-COMMENT ON COLUMN leadhook.budgets.spent_on IS 'a claim found nothing left on this day (UTC), so that the groups of its user are shut';
-
-COMMENT ON COLUMN leadhook.budgets.settled_on IS 'nothing can come back on this day, as no lease of its user has a reservation: claims do not look at it before the next one';
 
 ALTER TABLE leadhook.budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.budgets_id_seq
@@ -1947,20 +1885,6 @@ CREATE TABLE leadhook.controls (
     CONSTRAINT there_is_one_row CHECK (id)
 );
 
-COMMENT ON COLUMN leadhook.controls.backlog IS 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
-
-COMMENT ON COLUMN leadhook.controls.start_limit_s IS 'a model call starts only while the last confirmation of its lease is younger than this';
-
-COMMENT ON COLUMN leadhook.controls.max_deaths IS 'a lead whose worker was lost so often is dead: it may be what ends the process';
-
-COMMENT ON COLUMN leadhook.controls.give_up_after_s IS 'a lead that failed for so long is dead, however little is known about why';
-
-COMMENT ON COLUMN leadhook.controls.claim_bytes IS 'a claim hands out no more leads than fit, with their prompts, but one at least';
-
-COMMENT ON COLUMN leadhook.controls.history IS 'the server and timeline of the last claim: after a restore or switch-over it is another one, and fences may have been handed out that no row knows';
-
-COMMENT ON COLUMN leadhook.controls.leases_from IS 'no lease ends before; noted when the look for the first takes long: under an old snapshot, the index keeps each lease that has ended';
-
 CREATE TABLE leadhook.costs (
     day date NOT NULL,
     user_id uuid NOT NULL,
@@ -1969,21 +1893,11 @@ CREATE TABLE leadhook.costs (
     wasted_usd numeric DEFAULT 0 NOT NULL
 );
 
-COMMENT ON COLUMN leadhook.costs.day IS 'in UTC, of when the lease ended';
-
-COMMENT ON COLUMN leadhook.costs.xact IS 'the transaction that booked it, so that no two write the same row; after a restore it may be one that was, whose row is then added to';
-
-COMMENT ON COLUMN leadhook.costs.spent_usd IS 'all that was paid, and of leases that ran out all that was reserved';
-
-COMMENT ON COLUMN leadhook.costs.wasted_usd IS 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
-
 CREATE TABLE leadhook.counted (
     id boolean DEFAULT true NOT NULL,
     until timestamp with time zone NOT NULL,
     CONSTRAINT there_is_one_row CHECK (id)
 );
-
-COMMENT ON COLUMN leadhook.counted.until IS 'attempts that ended up to then are in hourly_counts';
 
 CREATE SEQUENCE leadhook.fences
     START WITH 1
@@ -1999,8 +1913,6 @@ CREATE UNLOGGED TABLE leadhook.figures (
     CONSTRAINT there_is_one_row CHECK (id)
 );
 
-COMMENT ON TABLE leadhook.figures IS 'the last count; unlogged, as it is worth nothing after a crash';
-
 CREATE TABLE leadhook.hourly_counts (
     kind text NOT NULL,
     hour timestamp with time zone NOT NULL,
@@ -2008,8 +1920,6 @@ CREATE TABLE leadhook.hourly_counts (
     leads integer NOT NULL,
     CONSTRAINT hourly_counts_kind_check CHECK ((kind = ANY (ARRAY['in'::text, 'score'::text, 'failed'::text, 'first_call'::text, 'saved'::text])))
 );
-
-COMMENT ON COLUMN leadhook.hourly_counts.bucket IS 'in: 1 if only the sweep found it; score: the tens, 9 with 100; first_call and saved, counted from eligible_at: powers of 1.25 ms';
 
 CREATE TABLE leadhook.jobs (
     lead_id text NOT NULL,
@@ -2049,40 +1959,6 @@ CREATE TABLE leadhook.jobs (
     CONSTRAINT only_a_leased_job_has_a_token CHECK (((state = 'leased'::text) = (claim_token IS NOT NULL)))
 )
 WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='5000');
-
-COMMENT ON COLUMN leadhook.jobs.low_priority IS 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
-
-COMMENT ON COLUMN leadhook.jobs.run IS 'grows with every replay or reopening; one result a run';
-
-COMMENT ON COLUMN leadhook.jobs.attempts IS 'attempts spent in this run';
-
-COMMENT ON COLUMN leadhook.jobs.deaths IS 'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
-
-COMMENT ON COLUMN leadhook.jobs.failing_since IS 'since when each of its model calls has failed without blame; what is older than eligible_at is of an earlier run';
-
-COMMENT ON COLUMN leadhook.jobs.decide_after IS 'ready: it waits for evidence, and an answer to another lead makes it due, but not before this; null: it does not wait for one';
-
-COMMENT ON COLUMN leadhook.jobs.fence IS 'from leadhook.fences with every lease; every later write must carry it';
-
-COMMENT ON COLUMN leadhook.jobs.called IS 'its worker said that a model call of this lease had begun';
-
-COMMENT ON COLUMN leadhook.jobs.leased_snapshot IS 'what its last lease was decided by: a change whose transaction is not visible in it is one that the lease has not seen; null: it has seen none';
-
-COMMENT ON COLUMN leadhook.jobs.changed IS 'something changed that its run has not seen: a run that ends dead then begins again';
-
-COMMENT ON COLUMN leadhook.jobs.eligible_at IS 'when the outbox row, sweep, replay or release made it ready';
-
-COMMENT ON COLUMN leadhook.jobs.source IS 'what brought it: webhook, sweep, start, retry, hint, replay, release';
-
-COMMENT ON COLUMN leadhook.jobs.replay_after IS 'a replay asked for while leased: it runs once this run ends';
-
-COMMENT ON COLUMN leadhook.jobs.checkpoint IS 'model answers that were paid for and are not yet written; never bought twice. Of a done job whose message is missing: its score, for a replay';
-
-COMMENT ON COLUMN leadhook.jobs.reserved_usd IS 'leased: the most that this lease may spend; null where the claim named no price';
-
-COMMENT ON COLUMN leadhook.jobs.budget_id IS 'ready: the budget that turned it away; it is due with the next day, when the budget has needed_usd left, or when the sweep has passed';
-
-COMMENT ON COLUMN leadhook.jobs.error_code IS 'why it waits, is dead or, if it is done, why it has no message';
 
 CREATE TABLE leadhook.lead_groups (
     user_id uuid NOT NULL,
@@ -2132,10 +2008,6 @@ CREATE TABLE leadhook.ready_notes (
     due_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE leadhook.ready_notes IS 'groups of jobs that became ready since the last claim';
-
-COMMENT ON COLUMN leadhook.ready_notes.id IS 'no number: a sequence that is behind its rows after a restore would refuse every change of a job';
-
 CREATE TABLE leadhook.releases (
     id bigint NOT NULL,
     actor text NOT NULL,
@@ -2152,14 +2024,6 @@ CREATE TABLE leadhook.releases (
     request_id uuid,
     CONSTRAINT releases_lead_limit_check CHECK ((lead_limit > 0))
 );
-
-COMMENT ON COLUMN leadhook.releases.redo IS 'also leads that have a row in llm_response';
-
-COMMENT ON COLUMN leadhook.releases.groups IS 'the users and tags that are left, in their order; of the first one, the leads up to after_lead have been looked at';
-
-COMMENT ON COLUMN leadhook.releases.ended_at IS 'when all of it was queued, or it was stopped';
-
-COMMENT ON COLUMN leadhook.releases.request_id IS 'of a form that was sent, perhaps twice';
 
 ALTER TABLE leadhook.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.releases_id_seq
@@ -2180,10 +2044,6 @@ CREATE TABLE leadhook.replay_leads (
     CONSTRAINT replay_leads_outcome_check CHECK ((outcome = ANY (ARRAY['queued'::text, 'queued_after'::text, 'already_queued'::text])))
 );
 
-COMMENT ON COLUMN leadhook.replay_leads.run IS 'the run of the job that answers this replay';
-
-COMMENT ON COLUMN leadhook.replay_leads.before IS 'the job as it was, for a replay that is stopped; null: there was none';
-
 CREATE TABLE leadhook.replays (
     id bigint NOT NULL,
     actor text NOT NULL,
@@ -2198,14 +2058,6 @@ CREATE TABLE leadhook.replays (
     CONSTRAINT replays_lead_limit_check CHECK ((lead_limit > 0)),
     CONSTRAINT replays_phase_check CHECK ((phase = ANY (ARRAY['queueing'::text, 'queued'::text, 'stopping'::text, 'stopped'::text])))
 );
-
-COMMENT ON COLUMN leadhook.replays.filter IS 'null: its leads were named';
-
-COMMENT ON COLUMN leadhook.replays.after_lead IS 'queueing, stopping: the leads up to this lead_id have been looked at';
-
-COMMENT ON COLUMN leadhook.replays.counts IS 'what queueing its leads came to, by outcome';
-
-COMMENT ON COLUMN leadhook.replays.request_id IS 'of a form that was sent, perhaps twice';
 
 ALTER TABLE leadhook.replays ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.replays_id_seq
@@ -2236,16 +2088,6 @@ CREATE TABLE leadhook.results (
     CONSTRAINT results_score_check CHECK (((score >= 0) AND (score <= 100)))
 );
 
-COMMENT ON COLUMN leadhook.results.matched IS 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
-
-COMMENT ON COLUMN leadhook.results.flags IS 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
-
-COMMENT ON COLUMN leadhook.results.message IS 'null, as is the subject: only the message failed; the attempt says why';
-
-COMMENT ON COLUMN leadhook.results.claims IS 'facts of the message with their sources, each {words, source, quote}; only those that were found there';
-
-COMMENT ON COLUMN leadhook.results.written IS 'false: the application refused or no longer wanted it';
-
 CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
  SELECT day,
     user_id,
@@ -2268,8 +2110,6 @@ CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
           WHERE ((j.state = 'leased'::text) AND (j.reserved_usd IS NOT NULL))) s
   GROUP BY day, user_id;
 
-COMMENT ON VIEW leadhook.spend IS 'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leased leads may still spend (reserved_usd, today).';
-
 CREATE TABLE leadhook.turns (
     user_id uuid NOT NULL,
     tag text NOT NULL,
@@ -2288,8 +2128,6 @@ CREATE TABLE leadhook.webhooks (
     error text
 );
 
-COMMENT ON TABLE leadhook.webhooks IS 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
-
 ALTER TABLE leadhook.webhooks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.webhooks_id_seq
     START WITH 1
@@ -2304,8 +2142,6 @@ CREATE TABLE leadhook.workers (
     claimed_at timestamp with time zone,
     swept_at timestamp with time zone
 );
-
-COMMENT ON TABLE leadhook.workers IS 'the last successful claim and sweep of each process, to 5 s; a process that is gone leaves it after a day';
 
 CREATE TABLE public.all_leads (
     lead_id text NOT NULL,
