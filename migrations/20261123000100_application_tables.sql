@@ -1,7 +1,7 @@
 -- Purpose: the five tables of the application, for projects that do not have them yet.
--- Changes: public.all_leads, lead_details, prompts, gemini_api, llm_response; only where missing. What is there stays as it is.
--- Undo:    drop the tables that this file created. It never drops or alters one.
--- A table that this file creates is closed to anon and authenticated: row level security without a policy, grants to service_role alone.
+-- Changes: creates public.all_leads, lead_details, prompts, gemini_api and llm_response if they are missing; never changes an existing table.
+-- Undo:    drop the tables that this file created.
+-- New tables are closed to anon and authenticated: row level security without a policy, grants to service_role alone.
 
 do $$
 declare

@@ -635,20 +635,31 @@ comment on function leadhook.send_webhook_for_keys() is
   'Trigger on gemini_api: sends a webhook, because leads may have waited for a key. security definer: the writers of the table have no '
   'rights in leadhook.';
 
--- Creates or replaces a trigger unless it exists unchanged and enabled: `create or replace trigger` always locks the table against writes.
--- p_definition must be spelled as pg_get_triggerdef() spells it.
-create or replace function leadhook.ensure_trigger(p_table regclass, p_definition text)
+-- Creates or replaces a statement trigger of webhooks.sql unless it exists unchanged and enabled: `create or replace trigger` always locks the
+-- table against writes. The definition is spelled as pg_get_triggerdef() spells it.
+create or replace function leadhook.ensure_trigger(p_table text, p_event text, p_function text)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_definition text := format(
+    'CREATE TRIGGER leadhook_%s AFTER %s ON public.%s %sFOR EACH STATEMENT EXECUTE FUNCTION leadhook.%s()',
+    case when p_event like '% OR %' then 'change' else lower(p_event) end, p_event, p_table,
+    case p_event
+      when 'INSERT' then 'REFERENCING NEW TABLE AS new_rows '
+      when 'UPDATE' then 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows '
+      when 'DELETE' then 'REFERENCING OLD TABLE AS old_rows '
+    end,
+    p_function
+  );
 begin
   if not exists (
     select
     from pg_catalog.pg_trigger as t
-    where t.tgrelid = p_table and t.tgenabled in ('O', 'A') and pg_catalog.pg_get_triggerdef(t.oid) = p_definition
+    where t.tgrelid = ('public.' || p_table)::regclass and t.tgenabled in ('O', 'A') and pg_catalog.pg_get_triggerdef(t.oid) = v_definition
   ) then
-    execute regexp_replace(p_definition, '^CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
+    execute regexp_replace(v_definition, '^CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
   end if;
 end
 $$;

@@ -367,7 +367,7 @@ CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) RETURNS 
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) RETURNS void
+CREATE FUNCTION leadhook.ensure_trigger(p_table text, p_event text, p_function text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
@@ -2611,7 +2611,7 @@ GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.endi
 REVOKE ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.ensure_trigger(p_table text, p_event text, p_function text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) TO service_role;

@@ -1,4 +1,4 @@
--- What only the owner of a migrated database can see, and the status that every operator sees.
+-- The status, and facts that only the owner of a migrated database can read.
 select
   clock_timestamp() as now,
   public.leadhook_status() as status,
@@ -33,7 +33,10 @@ select
     select c.relname::text
     from pg_catalog.pg_class as c
     where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s)
-      and not (has_table_privilege('service_role', c.oid, 'select') and (c.relname not in ('llm_response', 'lead_details') or has_table_privilege('service_role', c.oid, 'update')))
+      and not (
+        has_table_privilege('service_role', c.oid, 'select')
+        and (c.relname not in ('llm_response', 'lead_details') or has_table_privilege('service_role', c.oid, 'update'))
+      )
     order by 1
   ) as closed_tables,
   not exists (

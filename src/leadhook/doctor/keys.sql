@@ -1,4 +1,4 @@
--- The Gemini keys by fingerprint.
+-- The first 1,000 Gemini keys by fingerprint.
 select
   leadhook.key_fingerprint(g.api_key) as fingerprint,
   btrim(g.api_key, E' \t\r\n') as api_key,

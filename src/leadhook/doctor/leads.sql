@@ -1,4 +1,4 @@
--- Why unsent leads wait: of up to 1000 of them, how many lack which condition.
+-- Up to 1,000 unsent leads, counted by the condition of eligibility that they lack.
 select
   count(*) as unsent,
   count(*) filter (where e.eligible) as eligible,

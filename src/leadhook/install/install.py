@@ -182,7 +182,7 @@ async def _describe_created(
     connection: Connection, migrations: Sequence[Migration], steps: Sequence[Step]
 ) -> list[str]:
     pending = len(find_pending(migrations, await read_history(connection)))
-    triggers = sum("CREATE TRIGGER" in step.sql for step in steps)
+    triggers = sum("ensure_trigger" in step.sql for step in steps)
     tables = [f"the table public.{table}, closed to the outside" for table in await missing_tables(connection)]
     return [
         *tables,

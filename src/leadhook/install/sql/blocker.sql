@@ -1,4 +1,4 @@
--- The session that makes the backend %(pid)s wait; of several, the one whose transaction is the oldest.
+-- The session that blocks the backend %(pid)s; of several, the one with the oldest transaction.
 select
   a.pid,
   coalesce(nullif(a.application_name, ''), a.usename::text, a.backend_type) as who,

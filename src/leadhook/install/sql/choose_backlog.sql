@@ -1,2 +1,2 @@
--- What to do with the leads that the first round finds eligible.
+-- Sets what the first sweep round does with leads that it finds eligible.
 update leadhook.controls as c set backlog = %(backlog)s where c.first_round_finished_at is null

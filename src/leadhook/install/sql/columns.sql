@@ -1,4 +1,4 @@
--- The application's tables as they are: a row for each column; a row without a column for a table that has none.
+-- The columns of the application's tables; a table without columns has one row.
 select
   c.relname::text as table_name, c.relkind::text as kind, a.attname::text as column_name, format_type(a.atttypid, a.atttypmod) as type,
   a.attidentity <> '' as is_identity, l.collname::text as collation, l.collisdeterministic is not false as is_exact

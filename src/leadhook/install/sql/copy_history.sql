@@ -1,5 +1,5 @@
 
--- Added to the copy for the Supabase CLI: so that `leadhook webhooks install` and /ready know what was applied.
+-- Added to the copy for the Supabase CLI, so that `leadhook webhooks install` and /ready know which files were applied.
 do $$
 begin
   if to_regclass('leadhook.migrations') is not null then

@@ -1,4 +1,4 @@
--- What is built on leadhook's functions in public and, with purge, on its schema. Its triggers are dropped by uninstall, see objects.sql.
+-- Objects of others that depend on leadhook's functions in public or, with purge, on its schema. Uninstall drops its triggers itself (objects.sql).
 with ours as (
   select 'pg_catalog.pg_proc'::regclass as classid, f.oid
   from pg_catalog.pg_proc as f

@@ -1,4 +1,4 @@
--- Leads that have several rows: in the tables where one is expected.
+-- The number of leads with several rows, for each table that should have one per lead.
 select 'all_leads' as table_name, count(*) as leads
 from (select from public.all_leads as a group by a.lead_id having count(*) > 1) as a
 union all

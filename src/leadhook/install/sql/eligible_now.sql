@@ -1,5 +1,5 @@
--- The leads that are eligible before leadhook is there: how many, how many of them have an answer, and how many characters the model would be
--- sent for them. 1100 and 800 are the fixed parts of the two requests: the instructions, and the names of a lead's fields.
+-- Before the first migration: how many leads are eligible, how many of them have an answer, and the characters of both requests. 1100 and 800 are
+-- their fixed parts: the instructions and the names of a lead's fields.
 with unsent as materialized (
   select d.lead_id, max(length(concat(
     d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url

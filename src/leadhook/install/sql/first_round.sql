@@ -1,2 +1,2 @@
--- Whether the first round of the sweep is over: leads that become eligible later are new.
+-- Whether the first sweep round has finished.
 select c.first_round_finished_at is not null as finished from leadhook.controls as c

@@ -1,4 +1,4 @@
--- The application's tables, indexes and triggers; the difference shows what was added.
+-- The application's tables, indexes and triggers, read before and after to show what was added.
 with tables as (
   select c.oid, c.relname::text as name
   from pg_catalog.pg_class as c

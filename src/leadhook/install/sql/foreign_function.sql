@@ -1,4 +1,4 @@
--- Whether the predecessor's function is one that was there before ours.
+-- Whether public.rpc_get_eligible_llm_jobs is the application's own function and not leadhook's.
 select exists (
   select
   from pg_catalog.pg_proc as f

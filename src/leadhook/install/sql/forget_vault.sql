@@ -1,2 +1,2 @@
--- The URL of the webhooks and the secret that signs them.
+-- Deletes the URL and the secret of the webhooks.
 delete from vault.secrets as s where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret')

@@ -1,2 +1,2 @@
--- Whether an index is valid; null: there is none. A failed build leaves an invalid one behind.
+-- Whether an index is valid (a failed build leaves an invalid one); null: it does not exist.
 select (select x.indisvalid from pg_catalog.pg_index as x where x.indexrelid = to_regclass(%(index)s)) as is_valid

@@ -1,4 +1,4 @@
--- Foreign keys on a lead_id of the application's tables that is not text: both their columns have to change together.
+-- Foreign keys on a lead_id of the application's tables that is not text: both columns must be changed together.
 select
   format('%%I', con.conname) as name, format('%%I.%%I', n.nspname, c.relname) as table_name, pg_get_constraintdef(con.oid) as definition,
   format('%%I', k.attname) as column_name, format_type(k.atttypid, k.atttypmod) as type,

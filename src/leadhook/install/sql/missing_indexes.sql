@@ -1,6 +1,5 @@
--- Indexes that the application's tables lack, and the statement that makes each. An index helps when it is valid, a btree, not partial, and begins
--- with the columns themselves, in any order: a primary key or unique constraint does, an expression or another collation does not. A partitioned
--- table takes no `concurrently`.
+-- Missing indexes on the application's tables, and the statement that creates each. Any valid btree that is not partial and begins with the columns,
+-- in any order, will do, such as that of a primary key; an expression or another collation will not. A partitioned table refuses `concurrently`.
 select
   w.table_name, w.columns, w.asked_by,
   format('create index %son public.%I (%s)', case when c.relkind <> 'p' then 'concurrently ' end, w.table_name, w.key) as statement

@@ -1,5 +1,5 @@
--- What leadhook has outside of its schema, in the order in which it is dropped: a description, and the statement. A function is leadhook's if its
--- text calls into the schema leadhook: one that the application has put in its place stays.
+-- leadhook's objects outside its schema in the order in which they are dropped, with description and statement. A function is leadhook's if its text
+-- uses the schema leadhook; one with which the application has replaced it stays.
 with ours as (
   select 1 as place, format('the trigger %s on %s', t.tgname, t.tgrelid::regclass) as words,
     format('drop trigger if exists %I on %s', t.tgname, t.tgrelid::regclass) as statement
@@ -12,7 +12,7 @@ with ours as (
   from pg_catalog.pg_index as x
   join pg_catalog.pg_class as i on i.oid = x.indexrelid
   where x.indexrelid = to_regclass('public.leadhook_unsent') and x.indrelid = to_regclass('public.lead_details')
-    -- Of a build that was interrupted; those of the other partitions go with the index of the partitioned table.
+    -- From an interrupted build. Attached ones are dropped with the index of the partitioned table.
     or i.relname like 'leadhook\_unsent\_%' and not i.relispartition and x.indrelid in (
       select p.relid from pg_catalog.pg_partition_tree(to_regclass('public.lead_details')) as p where p.level > 0
     )

@@ -1,6 +1,6 @@
--- Functions in the way of this version's: any in the schema leadhook that it does not have, and in public those with the name of one of its functions
--- and other parameters. None while one of its functions is missing. Before the first migration: all in public with such a name;
--- the signatures are not looked up, because they name types that do not exist yet, for which Postgres 15 raises an error.
+-- Functions to drop: those in the schema leadhook that this version does not have, and those in public with the name of one of its functions but other
+-- parameters. None if a function of this version is missing. Before the first migration: all in public with such a name; the signatures are not
+-- looked up then, because Postgres 15 raises an error for types that do not exist yet.
 with ours as materialized (
   select o.signature, case when %(is_installed)s then to_regprocedure(o.signature) end as oid from unnest(%(ours)s::text[]) as o (signature)
 ),

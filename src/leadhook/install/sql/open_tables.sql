@@ -1,4 +1,4 @@
--- Tables of the application that the API's outside roles may read or write without row level security, and the statement that closes each.
+-- Tables of the application that anon or authenticated may read or write without row level security, and the statement that enables it.
 select
   c.relname::text as table_name,
   r.roles,

@@ -1,5 +1,5 @@
--- The next partition that lacks an index of its partitioned table, the upper levels first: its index's schema and name, whether that index is
--- a leftover of a build that failed, and the index of the level above that it belongs to. A name that grew too long ends in a digest.
+-- The next partition without the index of its partitioned table, upper levels first: schema and name of the index to build, whether a failed build
+-- has left an invalid one, and the index of the level above to attach it to. A name that would be too long ends in a digest.
 with indexed as (
   select x.indrelid as table_id, t.relid as index_id
   from pg_catalog.pg_partition_tree(to_regclass(%(index)s)) as t

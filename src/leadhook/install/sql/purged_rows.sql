@@ -1,4 +1,4 @@
--- What is lost with the schema, counted in the catalog's own way: an unfinished installation may lack a table.
+-- The rows that are deleted with the schema. Counted by query_to_xml, because an unfinished installation may lack a table.
 select n.noun, coalesce((
   select (xpath('/row/n/text()', query_to_xml(format('select count(*) as n from leadhook.%I', n.name), false, true, '')))[1]::text::bigint
   where to_regclass('leadhook.' || n.name) is not null

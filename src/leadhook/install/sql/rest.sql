@@ -1,5 +1,5 @@
--- Leaves the history of each lead behind, in a state that starts nothing by itself when leadhook comes back: what was to be done is held, what
--- was noted and not yet looked at is left to the next first round, and the migrations are to be applied again, as their functions are gone.
+-- Uninstalls but keeps the history of each lead, so that a later installation starts nothing by itself: unfinished leads are held, the outbox is left to
+-- the next first sweep round, and all migrations are applied again, because their functions are dropped.
 delete from leadhook.migrations;
 delete from leadhook.outbox;
 update leadhook.jobs

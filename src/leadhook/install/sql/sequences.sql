@@ -1,4 +1,4 @@
--- The sequences that number the rows of leadhook's tables and, last, of the application's.
+-- The id sequences of leadhook's tables and, last, of the application's.
 select
   s.oid::regclass::text as sequence,
   format('%%I.%%I', n.nspname, t.relname) as table_name,

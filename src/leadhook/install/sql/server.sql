@@ -1,4 +1,4 @@
--- What this connection may do, before anything is changed.
+-- What this connection may do; read before anything is changed.
 select
   current_user as role,
   current_setting('server_version_num')::int as version,
