@@ -221,26 +221,6 @@ class Supabase:
         """`sb_secret_…`, for the role service_role."""
         return self.keys.secret_key
 
-    @property
-    def publishable_key(self) -> str:
-        """`sb_publishable_…`, for the role anon."""
-        return self.keys.publishable_key
-
-    @property
-    def service_role_key(self) -> str:
-        """The older kind of key, a JWT."""
-        return self.keys.service_role_key
-
-    @property
-    def anon_key(self) -> str:
-        """The older kind of key, a JWT."""
-        return self.keys.anon_key
-
-    @property
-    def jwt_secret(self) -> str:
-        """What the project's JWTs are signed with."""
-        return self.keys.jwt_secret
-
 
 @pytest.fixture
 def supabase(database: Database, tmp_path: Path) -> Iterator[Supabase]:

@@ -362,9 +362,9 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     ((about, level, words),) = await wrong(WEBHOOK_SECRETS="whsec_" + "A" * 40)
     assert (about, level) == ("webhooks", "fault")
     assert "differ" in words
-    ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY=wired_supabase.publishable_key)
+    ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY=wired_supabase.keys.publishable_key)
     assert (about, level) == ("supabase", "fault")
-    ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY="", SUPABASE_ANON_KEY=wired_supabase.anon_key)
+    ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY="", SUPABASE_ANON_KEY=wired_supabase.keys.anon_key)
     assert (about, level) == ("supabase", "fault")
     assert "SUPABASE_ANON_KEY" in words
     ((about, level, words),) = await wrong(GEMINI_MODEL="gemini-2.0-flash")

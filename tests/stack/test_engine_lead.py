@@ -1,51 +1,26 @@
 """The engine with the real client on a real database; only the model is played."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import anyio
-from tests.conftest import PATIENCE_S
+from tests.conftest import PATIENCE_S, Supabase
+from tests.support.scorers import PlainScorer
 
-from leadhook.domain.results import Message, Score, Usage
+from leadhook.domain.job import ApiKey
+from leadhook.domain.lead import Lead, Prompts
 from leadhook.engine import Engine, EngineContext
 from leadhook.store import open_store
-
-if TYPE_CHECKING:
-    from tests.conftest import Supabase
-
-    from leadhook.domain.job import ApiKey
-    from leadhook.domain.lead import Lead, Prompts
 
 USER = "00000000-0000-4000-8000-000000000001"
 
 
-class Model:
-    model = "played"
-
+class Model(PlainScorer):
     def __init__(self) -> None:
         self.seconds = 0.0
         self.scored: list[str] = []
 
-    async def check_key(self, key: ApiKey) -> bool:  # noqa: ARG002 - the signature of the real one
-        return True
-
-    def prompt_version(self, prompts: Prompts) -> str:
-        return str(prompts.message_prompt)
-
-    def input_version(self, lead: Lead) -> str:
-        return str(lead.name)
-
-    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002 - the signature of the real one
-        self.scored.append(lead.lead_id)
-        await anyio.sleep(self.seconds)
-        return Score(score=80, response="good", should_contact=True), Usage(calls=1)
-
-    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
-        raise NotImplementedError
-
-    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002 - the signature of the real one
-        return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1)
+    async def _answer(self, step: str, lead: Lead, prompts: Prompts, key: ApiKey) -> None:  # noqa: ARG002 - the port's
+        if step == "score":
+            self.scored.append(lead.lead_id)
+            await anyio.sleep(self.seconds)
 
 
 def insert_leads(supabase: Supabase, count: int) -> None:

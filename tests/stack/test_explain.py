@@ -48,7 +48,7 @@ def test_what_it_can_not_tell_is_said_in_words(operator: Operator, wired_supabas
     assert "public.all_leads has no row with this lead_id" in out
     assert "prompts has" not in out
 
-    code, _, err = operator(wired_supabase, "explain", "nobody", key=wired_supabase.publishable_key)
+    code, _, err = operator(wired_supabase, "explain", "nobody", key=wired_supabase.keys.publishable_key)
     assert code == 2
     assert err.startswith("leadhook: SUPABASE_SECRET_KEY holds a key of the role anon")
 
@@ -81,7 +81,7 @@ def test_status_is_one_screen_and_says_what_keeps_leads_back(operator: Operator,
     code, out, err = operator(wired_supabase, "status", "--json")
     found = json.loads(out)
     assert (code, found["keys"]["total"], found["capped"], found["reasons"]) == (0, 1, [], [])
-    assert operator(wired_supabase, "status", key=wired_supabase.publishable_key)[0] == 2
+    assert operator(wired_supabase, "status", key=wired_supabase.keys.publishable_key)[0] == 2
 
 
 def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(

@@ -79,9 +79,9 @@ async def test_each_of_the_four_keys_opens_its_role(asking_project: "Supabase") 
     supabase = asking_project
     expected = {
         supabase.secret_key: "service_role",
-        supabase.service_role_key: "service_role",
-        supabase.publishable_key: "anon",
-        supabase.anon_key: "anon",
+        supabase.keys.service_role_key: "service_role",
+        supabase.keys.publishable_key: "anon",
+        supabase.keys.anon_key: "anon",
     }
 
     found = {key: await role_of(supabase, key) for key in expected}
@@ -93,8 +93,8 @@ async def test_the_callers_own_jwt_passes(asking_project: "Supabase") -> None:
     """A signed-in user sends the publishable key and a token of their own."""
     supabase = asking_project
     headers = {
-        "apikey": supabase.publishable_key,
-        "Authorization": f"Bearer {sign_jwt(supabase.jwt_secret, 'authenticated')}",
+        "apikey": supabase.keys.publishable_key,
+        "Authorization": f"Bearer {sign_jwt(supabase.keys.jwt_secret, 'authenticated')}",
     }
     async with (
         aiohttp.ClientSession() as session,

@@ -27,19 +27,19 @@ async def refused_claim(store: SupabaseStore, *, limit: int = 1) -> StoreError:
 
 async def test_anon_key_is_told_to_be_the_wrong_one(supabase: Supabase) -> None:
     """Both kinds; grants are never weakened for it."""
-    for key in (supabase.anon_key, supabase.publishable_key):
+    for key in (supabase.keys.anon_key, supabase.keys.publishable_key):
         error = await refusal(supabase.url, key)
         assert error.kind == "misconfigured"
         assert "key" in error.reason
 
 
 async def test_foreign_key_is_refused(supabase: Supabase) -> None:
-    error = await refusal(supabase.url, supabase.service_role_key[:-3] + "abc")
+    error = await refusal(supabase.url, supabase.keys.service_role_key[:-3] + "abc")
     assert (error.kind, error.code) == ("misconfigured", "key_refused")
 
 
 async def test_both_kinds_of_secret_key_work(supabase: Supabase) -> None:
-    for key in (supabase.secret_key, supabase.service_role_key):
+    for key in (supabase.secret_key, supabase.keys.service_role_key):
         async with open_store(supabase.url, key) as store:
             assert (await store.sweep("w")).busy is False
 

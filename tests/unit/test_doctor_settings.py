@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
+from tests.support.settings import REQUIRED
 
 from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
 from leadhook.settings import Settings
 
 ENV = {
-    "SUPABASE_URL": "http://127.0.0.1:9",
-    "SUPABASE_SECRET_KEY": "visibly-fake-key",
+    **REQUIRED,
     "WEBHOOK_SECRETS": "whsec_dmlzaWJseS1mYWtlLXdlYmhvb2stc2VjcmV0LTMyYg==",
     "ADMIN_TOKENS": "visibly-fake-admin-token",
 }

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 from tests.log_service import LogService, listening
+from tests.support.settings import settings
 
 from leadhook.doctor.check import Check
 from leadhook.doctor.network import check_logs
 from leadhook.local.processes import free_port
-from leadhook.settings import load_settings
 
 SECRET = "visibly-fake-header-secret"
 ENV = {
-    "SUPABASE_URL": "http://127.0.0.1:9",
-    "SUPABASE_SECRET_KEY": "visibly-fake-key",
     "LOG_SHIP": "otlp",
     "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{SECRET}",
     "OTEL_EXPORTER_OTLP_TIMEOUT": "300",
@@ -21,7 +19,7 @@ ENV = {
 
 
 async def ship(url: str, **changes: str) -> Check:
-    (finding,) = await check_logs(load_settings(ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url} | changes))
+    (finding,) = await check_logs(settings(**ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url} | changes))
     assert SECRET not in str(finding)
     assert finding.about == "logs"
     return finding
@@ -73,8 +71,8 @@ async def test_log_service_that_is_away_is_a_fault() -> None:
 async def test_file_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     with listening(LogService()) as service:
         env = ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": service.url}
-        good = await check_logs(load_settings(env | {"LOG_FILE": str(tmp_path / "operator.log")}))
-        bad = await check_logs(load_settings(env | {"LOG_FILE": str(tmp_path / "nowhere" / "operator.log")}))
+        good = await check_logs(settings(**env | {"LOG_FILE": str(tmp_path / "operator.log")}))
+        bad = await check_logs(settings(**env | {"LOG_FILE": str(tmp_path / "nowhere" / "operator.log")}))
     assert [finding.level for finding in good] == ["ok"]
     assert [finding.level for finding in bad] == ["ok", "warning"]
     assert "nowhere" in bad[1].sentence

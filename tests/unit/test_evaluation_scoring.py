@@ -4,12 +4,13 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import anyio
 import pytest
 from tests.conftest import PATIENCE_S
+from tests.support.scorers import PlainScorer
 
 from leadhook.domain.evaluation import (
     AnsweredLead,
@@ -23,7 +24,7 @@ from leadhook.domain.evaluation import (
 from leadhook.domain.failure import Failure, FailureClass, StoreError
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.results import Message, Score, Usage
+from leadhook.domain.results import Usage
 from leadhook.domain.spend import Price, Tariff
 from leadhook.evaluate import scoring
 from leadhook.evaluate.results import Candidate, ResultsFile, Scored
@@ -87,8 +88,10 @@ class FakeStore:
         return self.admission
 
 
-class FakeScorer:
+class FakeScorer(PlainScorer):
     """Scores 80, and fails on order."""
+
+    usage: ClassVar = {"score": USAGE, "write": USAGE}
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -100,29 +103,7 @@ class FakeScorer:
         self.may_answer.set()
         self._now = 0
 
-    model = "m"
-
-    def input_version(self, lead: Lead) -> str:  # noqa: ARG002
-        return "i"
-
-    def prompt_version(self, prompts: Prompts) -> str:  # noqa: ARG002
-        return "p"
-
-    async def check_key(self, key: ApiKey) -> bool:  # noqa: ARG002
-        return False
-
-    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002
-        await self._ask("score", lead, key)
-        return Score(score=80, response="why", should_contact=True), USAGE
-
-    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
-        raise NotImplementedError
-
-    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002
-        await self._ask("message", lead, key)
-        return Message(subject="Hello", message="Hello"), USAGE
-
-    async def _ask(self, step: str, lead: Lead, key: ApiKey) -> None:
+    async def _answer(self, step: str, lead: Lead, prompts: Prompts, key: ApiKey) -> None:  # noqa: ARG002 - the port's
         self.asked.append(f"{step} {lead.lead_id}")
         self._now += 1
         self.under_way.set()
@@ -178,7 +159,7 @@ async def test_every_lead_is_scored_once_and_booked(desk: Desk) -> None:
     """Over all pages; a second run asks nothing."""
     await desk.run()
     await desk.run()
-    assert sorted(desk.scorer.asked) == [f"{step} {lead}" for step in ("message", "score") for lead in "123"]
+    assert sorted(desk.scorer.asked) == [f"{step} {lead}" for step in ("score", "write") for lead in "123"]
     assert (desk.store.booked, desk.progress) == ([0.002] * 3, 3)
     assert desk.file.results.unbooked() == []
 
@@ -189,7 +170,7 @@ async def test_noise_scores_some_leads_twice_and_writes_nothing(desk: Desk) -> N
     await desk.run(noise=2)
     await desk.run(noise=2)
     assert desk.scorer.asked.count("score 1") == desk.scorer.asked.count("score 2") == 2
-    assert desk.scorer.asked.count("message 1") == desk.scorer.asked.count("score 3") == 1
+    assert desk.scorer.asked.count("write 1") == desk.scorer.asked.count("score 3") == 1
 
 
 async def test_a_failure_of_the_leads_own_is_final(desk: Desk) -> None:
@@ -224,7 +205,7 @@ async def test_a_defect_costs_its_own_lead_alone(desk: Desk) -> None:
 
 async def test_a_score_whose_message_fails_is_kept(desk: Desk) -> None:
     """It was paid for; the subject is missing."""
-    desk.scorer.failures["message"] = [failure(FailureClass.CONTENT)]
+    desk.scorer.failures["write"] = [failure(FailureClass.CONTENT)]
     desk.store.ids = ["1"]
     await desk.run()
     assert (desk.last("1").score, desk.last("1").subject, desk.last("1").error_code) == (80, None, "a_content")

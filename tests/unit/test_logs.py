@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import structlog
 from tests.support.doc_tables import EVENTS_PAGE, with_events
+from tests.support.settings import settings
 
 from leadhook import __version__
 from leadhook.observability import logs
 from leadhook.observability.events import Event
-from leadhook.settings import load_settings
 
 TOKEN = "visibly-fake-admin-token"
 CHANGED = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", *logs.QUIET)
@@ -53,8 +53,7 @@ class Log:
 
     def configure(self, **env: str) -> None:
         self._monkeypatch.setattr(sys, "stdout", self.stdout)
-        required = {"SUPABASE_URL": "http://x", "SUPABASE_SECRET_KEY": "visibly-fake-key", "ADMIN_TOKENS": TOKEN}
-        logs.configure(load_settings({**required, **env}))
+        logs.configure(settings(ADMIN_TOKENS=TOKEN, **env))
 
     def text(self) -> str:
         assert all(sink.flush(10) for sink in logs.sinks())
@@ -304,7 +303,7 @@ def test_a_closed_stdout_is_no_reason_to_end(log: Log, monkeypatch: pytest.Monke
     """`>&-` in a shell."""
     log.configure()
     monkeypatch.setattr(sys, "stdout", None)
-    logs.configure(load_settings({"SUPABASE_URL": "http://x", "SUPABASE_SECRET_KEY": "visibly-fake-key"}))
+    logs.configure(settings())
     structlog.get_logger().info("x")
 
     assert logs.sinks() == []

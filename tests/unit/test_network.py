@@ -5,12 +5,12 @@ from pathlib import Path
 
 import certifi
 import pytest
+from tests.support.settings import settings
 
 from leadhook import network
-from leadhook.settings import SettingsError, load_settings
+from leadhook.settings import SettingsError
 
 PROXY = "http://proxy.test:3128"
-ENV = {"SUPABASE_URL": "http://127.0.0.1:54321", "SUPABASE_SECRET_KEY": "fake-key"}
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"])
@@ -39,7 +39,7 @@ ENV = {"SUPABASE_URL": "http://127.0.0.1:54321", "SUPABASE_SECRET_KEY": "fake-ke
 def test_an_unusable_proxy_is_a_settings_error_without_its_value(name: str, value: str) -> None:
     """It may hold a password."""
     with pytest.raises(SettingsError) as caught:
-        load_settings({**ENV, name: value})
+        settings(**{name: value})
 
     assert f"\n  {name}: " in str(caught.value)
     assert "hunter2" not in str(caught.value)
@@ -60,14 +60,14 @@ def test_an_unusable_proxy_is_a_settings_error_without_its_value(name: str, valu
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
 def test_a_usable_proxy_is_accepted(name: str, value: str) -> None:
     """With and without scheme, port, user and slash; blank counts as unset."""
-    load_settings({**ENV, name: value})
+    settings(**{name: value})
 
 
 def test_a_proxy_that_no_request_would_use_is_not_refused() -> None:
     """Desktops set all three variables, and only ALL_PROXY to a SOCKS proxy."""
-    load_settings({**ENV, "http_proxy": PROXY, "https_proxy": PROXY, "all_proxy": "socks://127.0.0.1:1080"})
-    load_settings({**ENV, "ALL_PROXY": "socks5://127.0.0.1:1080", "NO_PROXY": "*"})
-    load_settings({**ENV, "HTTPS_PROXY": "ftp://proxy.test", "https_proxy": ""})
+    settings(http_proxy=PROXY, https_proxy=PROXY, all_proxy="socks://127.0.0.1:1080")
+    settings(ALL_PROXY="socks5://127.0.0.1:1080", NO_PROXY="*")
+    settings(HTTPS_PROXY="ftp://proxy.test", https_proxy="")
 
 
 def test_each_scheme_has_its_proxy_and_lower_case_wins() -> None:
@@ -102,7 +102,7 @@ def test_no_proxy_is_read_as_curl_reads_it(no_proxy: str, exempt: str, not_exemp
     """Names, addresses and networks of both families, ports, blanks; what means nothing is no error."""
     for spelled in ("NO_PROXY", "no_proxy"):
         env = {"HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY, spelled: no_proxy}
-        load_settings({**ENV, **env})
+        settings(**env)
         assert network.proxy_for(exempt, env) is None
         assert not_exempt is None or network.proxy_for(not_exempt, env) == PROXY
 
@@ -115,7 +115,7 @@ def test_an_unusable_certificate_file_is_a_settings_error(kind: str, tmp_path: P
     if kind in {"empty", "no certificate"}:
         path.write_text("" if kind == "empty" else "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
     with pytest.raises(SettingsError, match="\n  SSL_CERT_FILE: "):
-        load_settings({**ENV, "SSL_CERT_FILE": "\0" if kind == "NUL" else str(path)})
+        settings(SSL_CERT_FILE="\0" if kind == "NUL" else str(path))
 
 
 def test_an_unusable_certificate_folder_is_a_settings_error(tmp_path: Path) -> None:
@@ -126,10 +126,10 @@ def test_an_unusable_certificate_folder_is_a_settings_error(tmp_path: Path) -> N
     (tmp_path / "unhashed" / "ca.pem").write_text(Path(certifi.where()).read_text(encoding="utf-8"))
     for name in ("none", "folder", "file", "unhashed"):
         with pytest.raises(SettingsError, match="\n  SSL_CERT_DIR: "):
-            load_settings({**ENV, "SSL_CERT_DIR": str(tmp_path / name)})
-        load_settings({**ENV, "SSL_CERT_DIR": str(tmp_path / name), "SSL_CERT_FILE": certifi.where()})
+            settings(SSL_CERT_DIR=str(tmp_path / name))
+        settings(SSL_CERT_DIR=str(tmp_path / name), SSL_CERT_FILE=certifi.where())
     (tmp_path / "folder" / "0123abcd.0").touch()
-    load_settings({**ENV, "SSL_CERT_DIR": f"{tmp_path / 'none'}:{tmp_path / 'folder'}"})
+    settings(SSL_CERT_DIR=f"{tmp_path / 'none'}:{tmp_path / 'folder'}")
 
 
 def test_certificates_are_checked_and_their_keys_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

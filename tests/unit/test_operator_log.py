@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.settings import settings
 
 from leadhook import advice
 from leadhook.observability.operator_log import OperatorLog, find_zone, shortened
-from leadhook.settings import load_settings
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
@@ -64,8 +64,7 @@ def test_the_zone_is_a_setting_and_a_wrong_one_is_said_at_the_start(tmp_path: Pa
     assert re.match(f"{TIME} UTC ", written(tmp_path / "utc", "UTC")[0])
     assert re.match(f"{TIME} IST ", written(tmp_path / "wrong", "Mars/Olympus")[0])
     assert [find_zone(name) for name in ("Mars/Olympus", "../../etc/passwd", "", "/", "Asia")] == [None] * 5
-    env = {"SUPABASE_URL": "http://x", "SUPABASE_SECRET_KEY": "sb_secret_x", "LOG_FILE": "x"}
-    said = [advice.warnings(load_settings({**env, "LOG_TIMEZONE": zone})) for zone in ("UTC", "Mars/Olympus")]
+    said = [advice.warnings(settings(LOG_FILE="x", LOG_TIMEZONE=zone)) for zone in ("UTC", "Mars/Olympus")]
     assert [any("LOG_TIMEZONE" in each for each in warnings) for warnings in said] == [False, True]
 
 

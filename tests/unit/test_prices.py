@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.settings import REQUIRED
 
 from leadhook.app import create_app
 from leadhook.domain.lead import Prompts
@@ -23,7 +24,6 @@ GOOD: dict[str, Any] = {
     "source": "a test",
     "usd_per_million_tokens": {"gemini-x": {"input": 1, "cached": 0.1, "output": 2}},
 }
-ENVIRONMENT = {"SUPABASE_URL": "http://127.0.0.1:54321", "SUPABASE_SECRET_KEY": "fake-key"}
 
 
 def test_our_file_knows_the_default_model() -> None:
@@ -122,7 +122,7 @@ def test_service_does_not_start_with_a_price_file_that_is_none(tmp_path: Path) -
     """By its own command and by another ASGI server: exit 2 before anything is claimed."""
     file = tmp_path / "prices.json"
     file.write_text("no prices")
-    env = ENVIRONMENT | {"GEMINI_PRICE_FILE": str(file)}
+    env = REQUIRED | {"GEMINI_PRICE_FILE": str(file)}
     with pytest.raises(SettingsError):
         create_app(load_settings(env))
     python = [sys.executable, "-c", "import sys; sys.path[:0] = sys.argv[1:]; import leadhook.app; leadhook.app.app"]

@@ -23,10 +23,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from structlog.testing import capture_logs
 from tests.conftest import poll
 from tests.log_service import LogService, listening
+from tests.support.settings import settings
 
 from leadhook.observability.shipping import Exporter, OtlpSink
 from leadhook.observability.sinks import LineQueue
-from leadhook.settings import load_settings
 
 TOKEN = "visibly-fake-ship-token"
 
@@ -47,15 +47,13 @@ def shipping(
     env: dict[str, str] | None = None,
 ) -> Iterator[OtlpSink]:
     variables = {
-        "SUPABASE_URL": "http://x",
-        "SUPABASE_SECRET_KEY": "visibly-fake-key",
         "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url,
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{TOKEN}",
         "OTEL_EXPORTER_OTLP_TIMEOUT": str(timeout_s * 1000),
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip" if compress else "none",
         **(env or {}),
     }
-    exporter = Exporter(load_settings(variables))
+    exporter = Exporter(settings(**variables))
     shipper = OtlpSink(exporter, lines=lines, least_pause_s=0.01, longest_pause_s=0.1, linger_s=0.05)
     try:
         yield shipper

@@ -17,6 +17,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
+from tests.support.scorers import PlainScorer
 
 from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.job import (
@@ -39,7 +40,7 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.results import Checkpoint, Message, Score, Usage
+from leadhook.domain.results import Checkpoint, Message, Score
 from leadhook.domain.spend import Tariff
 from leadhook.engine import Engine, EngineContext, OnDemandLead
 
@@ -152,10 +153,8 @@ class FakeStore:
         return friendly if reply is None else cast("Reply", reply)
 
 
-class FakeScorer:
+class FakeScorer(PlainScorer):
     """Scores 80 and writes, one second each, unless its script has another answer for the lead."""
-
-    model = "fake-model"
 
     def __init__(self) -> None:
         self.seconds = 1.0
@@ -178,29 +177,8 @@ class FakeScorer:
         await anyio.sleep(self.checks.get(key.fingerprint, 0))
         return key.fingerprint in self.checks
 
-    def prompt_version(self, prompts: Prompts) -> str:
-        return f"prompts {prompts.message_prompt}"
-
-    def input_version(self, lead: Lead) -> str:
-        return f"input {lead.name}"
-
-    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
+    async def _answer(self, step: str, lead: Lead, prompts: Prompts, key: ApiKey) -> Score | None:
         assert prompts.message_prompt
-        answer = await self._answer("score", lead, key)
-        return answer or Score(score=80, response="good", should_contact=True), Usage(calls=1, input_tokens=100)
-
-    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
-        """As the first score, unless the script has another one."""
-        assert prompts.message_prompt
-        without = await self._answer("check", lead, key)
-        return score.compared_with(without or score), Usage(calls=1, input_tokens=50)
-
-    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
-        assert prompts.message_prompt
-        await self._answer("write", lead, key)
-        return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1, output_tokens=10)
-
-    async def _answer(self, step: str, lead: Lead, key: ApiKey) -> Score | None:
         self.calls.append((step, lead.lead_id, anyio.current_time()))
         self.keys.append(key.fingerprint)
         await anyio.sleep(self.slow_keys.get(key.fingerprint, self.delays.get(lead.lead_id, self.seconds)))

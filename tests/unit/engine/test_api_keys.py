@@ -10,7 +10,7 @@ from tests.unit.engine.test_blame_matrix import FAULTS, HOUR_S, Faulty, run
 
 from leadhook.domain.failure import FailureClass
 from leadhook.domain.job import ApiKey, KeyNews, LeaseReplies
-from leadhook.domain.lead import Lead
+from leadhook.domain.lead import Lead, Prompts
 
 
 def key_failure(world: World, park_s: float | None = None) -> Any:
@@ -253,9 +253,9 @@ class FailingKeys(Faulty):
 
     bad: frozenset[str]
 
-    async def _answer(self, step: str, lead: Lead, key: ApiKey) -> Any:
+    async def _answer(self, step: str, lead: Lead, prompts: Prompts, key: ApiKey) -> Any:
         self.key = key.fingerprint if key.fingerprint in self.bad else "none"
-        return await super()._answer(step, lead, key)
+        return await super()._answer(step, lead, prompts, key)
 
 
 @pytest.mark.parametrize("name", ["503", "HTML", "cut", "slow", "empty"])

@@ -27,7 +27,7 @@ from leadhook.domain.job import (
     Release,
     Result,
 )
-from leadhook.domain.lead import Lead
+from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, Usage
 
 HOUR_S, MAX_ATTEMPTS = 3_600.0, 5
@@ -205,7 +205,7 @@ class Faulty(FakeScorer):
     def __post_init__(self) -> None:
         FakeScorer.__init__(self)
 
-    async def _answer(self, step: str, lead: Lead, key: ApiKey) -> Any:
+    async def _answer(self, step: str, lead: Lead, prompts: Prompts, key: ApiKey) -> Any:
         now = anyio.current_time()
         first = lead.lead_id not in self.seen
         self.seen.add(lead.lead_id)
@@ -215,7 +215,7 @@ class Faulty(FakeScorer):
             self.failed.append((step, lead.lead_id, now))
             await anyio.sleep(self.fault.seconds)
             raise self.fault.failure()
-        return await super()._answer(step, lead, key)
+        return await super()._answer(step, lead, prompts, key)
 
 
 async def run(world: World, keys: int, leads: int, scorer: Faulty, until_s: float) -> Queue:
