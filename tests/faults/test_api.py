@@ -1,6 +1,6 @@
 """Every operation of the HTTP API against its own document: the oddest request gets an answer that stands there."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
@@ -8,9 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.specs.openapi import checks
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
+from tests.faults.conftest import Arena
 
 STATIC = ("x-webhook-secret", "visibly-fake-static-secret")
 SHORT, LONG = 8, 400
@@ -69,7 +67,7 @@ def ask_everything(url: str, mode: schemathesis.GenerationMode, examples: int, h
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_no_request_gets_an_answer_outside_the_document(arena: "Arena", mode: str) -> None:
+def test_no_request_gets_an_answer_outside_the_document(arena: Arena, mode: str) -> None:
     """Right requests are answered, wrong ones refused, none with a 5xx, and the service works on."""
     service = arena.serve(webhooks=True, WEBHOOK_STATIC_HEADER=": ".join(STATIC)).wait_until_up()
     token = arena.project.facts["admin_token"]
@@ -82,7 +80,7 @@ def test_no_request_gets_an_answer_outside_the_document(arena: "Arena", mode: st
     assert [line for line in service.events("http.request") if line["status"] >= 500] == []
 
 
-def test_no_stranger_gets_more_than_the_document_says(arena: "Arena") -> None:
+def test_no_stranger_gets_more_than_the_document_says(arena: Arena) -> None:
     """Without any proof: refused, and more slowly with every try; an id with a slash in it is no address."""
     service = arena.serve().wait_until_up()
     examples = LONG_STRANGERS if arena.long else SHORT_STRANGERS

@@ -1,20 +1,16 @@
 """What no one should send: no crash, no loop, and a reason in words."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import poll
-from tests.faults.conftest import mostly_long
+from tests.faults.conftest import Arena, mostly_long
 from tests.faults.invariants import assert_one_answer_each
 from tests.support.project import KEYS
 
 from leadhook.engine.timing import Timing
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.faults.conftest import Arena
 
 Row = tuple[dict[str, Any], str, str | None]
 """What the model's service does to every call of a lead (or, with `first`, to so many), and the lead's end."""
@@ -83,7 +79,7 @@ INSTALLATION_FAULTS = {
 }
 
 
-def test_every_answer_has_its_effect_on_its_lead(arena: "Arena") -> None:
+def test_every_answer_has_its_effect_on_its_lead(arena: Arena) -> None:
     """Each for its own lead: its end, its code, no key blamed; the log and the attempts say the same."""
     project = arena.project
     project.run("update leadhook.controls set max_attempts = 2")
@@ -121,7 +117,7 @@ def test_every_answer_has_its_effect_on_its_lead(arena: "Arena") -> None:
 
 
 @pytest.mark.parametrize("name", mostly_long(KEY_FAULTS))
-def test_every_fault_of_a_key_rests_it_and_spends_no_attempt(arena: "Arena", name: str) -> None:
+def test_every_fault_of_a_key_rests_it_and_spends_no_attempt(arena: Arena, name: str) -> None:
     """One key is refused; the leads are answered with the others."""
     project = arena.project
     do, state, code = KEY_FAULTS[name]
@@ -140,7 +136,7 @@ def test_every_fault_of_a_key_rests_it_and_spends_no_attempt(arena: "Arena", nam
 
 
 @pytest.mark.parametrize("name", mostly_long(INSTALLATION_FAULTS))
-def test_every_fault_of_the_installation_burns_no_lead(arena: "Arena", name: str) -> None:
+def test_every_fault_of_the_installation_burns_no_lead(arena: Arena, name: str) -> None:
     """/ready reports it, and once it is fixed the leads are answered."""
     project = arena.project
     do, code = INSTALLATION_FAULTS[name]
@@ -157,7 +153,7 @@ def test_every_fault_of_the_installation_burns_no_lead(arena: "Arena", name: str
     assert_one_answer_each(project, leads)
 
 
-def test_rows_that_change_while_their_lead_is_leased(arena: "Arena") -> None:
+def test_rows_that_change_while_their_lead_is_leased(arena: Arena) -> None:
     """Deleted, taken back, marked as sent, reset, edited: no lead is written that no one wants, and nothing hangs."""
     project = arena.project
     project.model.behave(latency_ms=1500)
@@ -198,7 +194,7 @@ def test_rows_that_change_while_their_lead_is_leased(arena: "Arena") -> None:
     ],
     ids=["lines", "cyrillic", "long", "invisible"],
 )
-def test_garbage_among_the_keys_is_set_aside(arena: "Arena", garbage: str) -> None:
+def test_garbage_among_the_keys_is_set_aside(arena: Arena, garbage: str) -> None:
     """It costs no attempt, /ready is not impressed, and the other key does the work."""
     project = arena.project
     project.set_keys(garbage, KEYS[0])
@@ -214,7 +210,7 @@ def test_garbage_among_the_keys_is_set_aside(arena: "Arena", garbage: str) -> No
     assert_one_answer_each(project, leads)
 
 
-def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
+def test_no_key_at_all_is_said_and_costs_nothing(arena: Arena) -> None:
     """Not a call, and no claim but for webhooks and the looks after one; leads are claimed once there is a key."""
     project = arena.project
     project.set_keys()
@@ -230,7 +226,7 @@ def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [3600, pytest.param(-3600, marks=pytest.mark.long)])
-def test_process_whose_clock_is_an_hour_wrong_works_like_others(arena: "Arena", tmp_path: "Path", ahead_s: int) -> None:
+def test_process_whose_clock_is_an_hour_wrong_works_like_others(arena: Arena, tmp_path: Path, ahead_s: int) -> None:
     """Leases and retries go by the database's clock; webhooks that look an hour off still count."""
     (tmp_path / "sitecustomize.py").write_text(
         f"import time\nright = time.time\ntime.time = lambda: right() + {ahead_s}\n", encoding="utf-8"

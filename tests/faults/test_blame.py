@@ -3,17 +3,14 @@
 import json
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.conftest import poll
-from tests.faults.conftest import mostly_long
+from tests.faults.conftest import Arena, mostly_long
 from tests.faults.invariants import assert_one_answer_each
 from tests.faults.test_keys import calls_with, fingerprint
 from tests.support.project import KEYS
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
 
 NEW_USERS = "This model is no longer available to new users. Please update your code to use a newer model."
 EXHAUSTED = "Resource has been exhausted (e.g. check quota)."
@@ -43,7 +40,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("spelling", mostly_long(EMPTY, "bare"))
-def test_good_key_does_the_work_of_three_empty_ones(arena: "Arena", spelling: str) -> None:
+def test_good_key_does_the_work_of_three_empty_ones(arena: Arena, spelling: str) -> None:
     """Four proven keys, three out of quota: all are answered, with few calls of the empty ones and no attempt spent."""
     project = arena.project
     project.set_keys(*KEYS, "visibly-fake-good-key")
@@ -65,7 +62,7 @@ def test_good_key_does_the_work_of_three_empty_ones(arena: "Arena", spelling: st
     assert_one_answer_each(project, leads)
 
 
-def test_passing_refusal_of_a_key_passes(arena: "Arena") -> None:
+def test_passing_refusal_of_a_key_passes(arena: Arena) -> None:
     """One 403, good ever after: the key is tried again without a change of its row."""
     project = arena.project
     project.set_keys(KEYS[0])
@@ -80,7 +77,7 @@ def test_passing_refusal_of_a_key_passes(arena: "Arena") -> None:
     poll(lambda: project.run("select state from leadhook.api_keys") == [("healthy",)], service.tail)
 
 
-def test_quota_of_one_model_says_nothing_of_another(arena: "Arena") -> None:
+def test_quota_of_one_model_says_nothing_of_another(arena: Arena) -> None:
     """`limit: 0` for the model that was set: after GEMINI_MODEL is changed, the same key answers at once."""
     project = arena.project
     project.set_keys(KEYS[0])
@@ -94,7 +91,7 @@ def test_quota_of_one_model_says_nothing_of_another(arena: "Arena") -> None:
     arena.wait_for_answers(leads)
 
 
-def test_outage_of_a_minute_kills_no_lead_of_a_quiet_system(arena: "Arena") -> None:
+def test_outage_of_a_minute_kills_no_lead_of_a_quiet_system(arena: Arena) -> None:
     """One lead and a 503 each time, for longer than as many attempts took: it is answered soon after the end."""
     project = arena.project
     project.model.order({"do": {"error": 503}})
@@ -124,7 +121,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", mostly_long(REFUSALS, "bare 400", "page 405"))
-def test_setting_that_every_lead_meets_kills_none(arena: "Arena", name: str) -> None:
+def test_setting_that_every_lead_meets_kills_none(arena: Arena, name: str) -> None:
     """Three leads show it: claims stop and /ready names GEMINI_MODEL or the proxy; the fix alone has all answered."""
     project = arena.project
     project.model.order({"do": REFUSALS[name]})
@@ -188,7 +185,7 @@ ONE_LEADS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
 """Whose calls match, how they are answered, and what becomes of a lead that meets it each time while others do not."""
 
 
-def test_lead_alone_bears_what_befalls_it_alone(arena: "Arena") -> None:
+def test_lead_alone_bears_what_befalls_it_alone(arena: Arena) -> None:
     """Each meets its own fault; all others are answered, the service stays ready, and no key rests."""
     project = arena.project
     project.set_keys(*KEYS[:2])
@@ -260,7 +257,7 @@ PROJECTS: dict[str, tuple[dict[str, Any], str, bool]] = {
 """How Google refuses a key, what the reason of its rest says, and whether the first rest takes two minutes at most."""
 
 
-def test_what_google_says_of_a_project_rests_its_key_until_it_is_fixed(arena: "Arena") -> None:
+def test_what_google_says_of_a_project_rests_its_key_until_it_is_fixed(arena: Arena) -> None:
     """A good key does all the work, no lead pays, and what is fixed in Google's console needs no change of a row."""
     project = arena.project
     keys = {f"visibly-fake-project-{n:02}": name for n, name in enumerate(PROJECTS)}
@@ -296,7 +293,7 @@ def test_what_google_says_of_a_project_rests_its_key_until_it_is_fixed(arena: "A
     assert_one_answer_each(project, leads)
 
 
-def test_lead_that_google_refuses_is_dead_once_others_are_answered(arena: "Arena") -> None:
+def test_lead_that_google_refuses_is_dead_once_others_are_answered(arena: Arena) -> None:
     """Not at its second refusal; the attempt and explain carry the evidence."""
     project = arena.project
     [bad] = project.bring(1)
@@ -316,7 +313,7 @@ def test_lead_that_google_refuses_is_dead_once_others_are_answered(arena: "Arena
     assert all("other lead" in why for _, why in attempts)
 
 
-def test_lead_that_is_refused_by_chance_is_answered(arena: "Arena") -> None:
+def test_lead_that_is_refused_by_chance_is_answered(arena: Arena) -> None:
     """Refused at two leases, with two keys each, while the others are answered; then answered."""
     project = arena.project
     leads = project.bring(6)
@@ -326,7 +323,7 @@ def test_lead_that_is_refused_by_chance_is_answered(arena: "Arena") -> None:
     assert project.value("select max(attempts) from leadhook.jobs") == 0
 
 
-def test_healthy_lead_does_not_wait_behind_poisonous_ones(arena: "Arena") -> None:
+def test_healthy_lead_does_not_wait_behind_poisonous_ones(arena: Arena) -> None:
     """Three are always answered empty; one that comes later is begun at once, or with the next probe: they are dead."""
     project = arena.project
     poison = project.bring(3)
@@ -339,7 +336,7 @@ def test_healthy_lead_does_not_wait_behind_poisonous_ones(arena: "Arena") -> Non
 
 
 @pytest.mark.usefixtures("one_utc_day")
-def test_answers_without_token_counts_are_booked_at_the_dearest(arena: "Arena") -> None:
+def test_answers_without_token_counts_are_booked_at_the_dearest(arena: Arena) -> None:
     """A budget ends them."""
     project = arena.project
     answer = json.dumps({"MATCHED": [], "MISSED": [], "RESPONSE": "No.", "SCORE": 10, "SHOULD_CONTACT": 0})

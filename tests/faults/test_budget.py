@@ -2,23 +2,18 @@
 
 import json
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tests.conftest import poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.support.processes import ask
-from tests.support.project import SHORT_LEASES
+from tests.support.project import SHORT_LEASES, Project
 
 from leadhook.domain.results import Usage
 from leadhook.engine.timing import Timing
 from leadhook.prices import read_prices
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.faults.conftest import Arena
-    from tests.support.project import Project
 
 pytestmark = pytest.mark.usefixtures("one_utc_day")
 BUDGET_USD = 0.10
@@ -26,7 +21,7 @@ SPENT_BEFORE_USD = 0.05
 """In the short form, so that fewer leads are enough to exceed it."""
 
 
-def billed(project: "Project") -> float:
+def billed(project: Project) -> float:
     """What the model says it was asked for, at our prices."""
     tokens = ask(f"{project.model.url}/usage")["tokens"]
     usage = Usage(
@@ -39,7 +34,7 @@ def billed(project: "Project") -> float:
     return price.cost(usage)
 
 
-def spent_or_reserved(project: "Project") -> float:
+def spent_or_reserved(project: Project) -> float:
     """Today, by the rows themselves; a lead in progress counts with what it may cost."""
     usd: float = project.value(
         "select (select coalesce(sum(spent_usd), 0) from leadhook.costs)::float8"
@@ -48,7 +43,7 @@ def spent_or_reserved(project: "Project") -> float:
     return usd
 
 
-def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") -> None:
+def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: Arena) -> None:
     """Most of it is used; then leads wait, no one polls for it, /ready says so, and more money lets them go on."""
     project = arena.project
     project.run("select public.leadhook_set_budget(null, %s::numeric, 'tester')", BUDGET_USD)
@@ -116,7 +111,7 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     assert abs(sum(finished()) - spent) < 1e-6
 
 
-def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:
+def test_lease_that_dies_costs_what_was_reserved_for_it(arena: Arena) -> None:
     """Once its worker said that a call began: its purchases are unknown, so it counts as wasted."""
     project = arena.project
     project.reset(**SHORT_LEASES)
@@ -141,7 +136,7 @@ def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:
     assert project.value("select bool_and(wasted = (outcome = 'lease_expired')) from leadhook.attempts")
 
 
-def test_budget_without_a_price_burns_no_lead(arena: "Arena", tmp_path: "Path") -> None:
+def test_budget_without_a_price_burns_no_lead(arena: Arena, tmp_path: Path) -> None:
     """A fault of the configuration: nothing is claimed, /ready says what to do, and without the budget all goes on."""
     project = arena.project
     prices = tmp_path / "prices.json"
@@ -158,7 +153,7 @@ def test_budget_without_a_price_burns_no_lead(arena: "Arena", tmp_path: "Path") 
     assert project.value("select bool_and(cost_usd is null) from leadhook.attempts")
 
 
-def test_pause_holds_leads_back_and_resume_lets_them_go(arena: "Arena") -> None:
+def test_pause_holds_leads_back_and_resume_lets_them_go(arena: Arena) -> None:
     """Of one user at once, of everything, and nothing is lost in the meantime."""
     project = arena.project
     paused, other = project.new_group(), project.new_group()

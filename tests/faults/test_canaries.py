@@ -6,18 +6,16 @@ import secrets
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.canaries import records
 from tests.conftest import PATIENCE_S, new_webhook_secret, poll
+from tests.faults.conftest import Arena
 from tests.log_service import LogService, listening
 from tests.support.names import new_ids
 from tests.support.processes import run_leadhook
 
 from leadhook.local.processes import free_port
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
 
 FIELDS = ("title", "location", "company_name", "experience", "skills", "bio", "profile_url", "company_page_url")
 PROMPTS = ("wildnet_data", "scoring_criteria_and_icp", "message_prompt")
@@ -59,7 +57,7 @@ class Canaries:
         return [name for name, value in {**self.secret, **self.personal}.items() if value in text]
 
 
-def bring(arena: "Arena", canaries: Canaries) -> list[str]:
+def bring(arena: Arena, canaries: Canaries) -> list[str]:
     """Leads that are all alike, as many as the model has manners."""
     project = arena.project
     user, tag = project.new_group()
@@ -134,7 +132,7 @@ def knock(url: str, canaries: Canaries, admin: str, static: str) -> None:
     assert statuses == [202, 401, 422, 401, 422, 400, 404]
 
 
-def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "Arena", tmp_path: "Path") -> None:
+def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: Arena, tmp_path: "Path") -> None:
     """Output, shipped records, the file, the database's records: of good answers, bad ones, refusals and outages."""
     project, canaries = arena.project, Canaries()
     leads = bring(arena, canaries)

@@ -2,16 +2,13 @@
 
 import signal
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import LONG, PATIENCE_S, poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.support.processes import Service
 from tests.support.project import SHORT_LEASES
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.support.processes import Service
 
 SLOTS = 8
 LATENCY_S = 0.8
@@ -19,7 +16,7 @@ SLACK_S = 4 if LONG else PATIENCE_S
 """A wake of up to 1 s after the lease's end, and a queue of leads; in the short form, a busy machine."""
 
 
-def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: "Arena") -> None:
+def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: Arena) -> None:
     """Again and again, in the middle of the work."""
     arena.project.reset(**SHORT_LEASES)
     arena.project.model.behave(latency_ms=LATENCY_S * 1000)
@@ -43,7 +40,7 @@ def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: "Arena") -> Non
 
 
 @pytest.mark.long
-def test_kill_9_with_the_default_lease_times(arena: "Arena") -> None:
+def test_kill_9_with_the_default_lease_times(arena: Arena) -> None:
     """30 s later at the latest the other one has them."""
     arena.project.model.behave(latency_ms=LATENCY_S * 1000)
     leads = arena.project.bring(150)
@@ -56,7 +53,7 @@ def test_kill_9_with_the_default_lease_times(arena: "Arena") -> None:
     assert_price_of_crashes(arena, leads)
 
 
-def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: "Arena") -> None:
+def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: Arena) -> None:
     """Stopped beyond its lease, then woken: its save is answered lease_lost, and the next webhook finds it working."""
     project = arena.project
     project.reset(**SHORT_LEASES)
@@ -98,13 +95,13 @@ def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: "Arena") -> Non
     assert project.model.repeated() <= 2 * len(lost)
 
 
-def is_in_the_middle_of_calls(arena: "Arena", service: "Service") -> bool:
+def is_in_the_middle_of_calls(arena: Arena, service: Service) -> bool:
     """Whether each of its leads has a model call."""
     begun = {call["name"] for call in arena.project.model.calls() if call["status"] is None}
     return len(begun) == SLOTS and begun == arena.project.held_by(service.worker_like)
 
 
-def kill_while_holding(arena: "Arena", victim: "Service", *, lease_s: float) -> None:
+def kill_while_holding(arena: Arena, victim: Service, *, lease_s: float) -> None:
     """Kill it in the middle of its work; what it held is answered within a lease."""
     project = arena.project
     poll(lambda: len(project.held_by(victim.worker_like)) >= SLOTS // 2, victim.tail)
@@ -117,7 +114,7 @@ def kill_while_holding(arena: "Arena", victim: "Service", *, lease_s: float) -> 
     print(f"it held {len(held)} leads; they were answered {time.monotonic() - killed_at:.1f} s later")  # noqa: T201 - a figure for people
 
 
-def assert_price_of_crashes(arena: "Arena", leads: list[str]) -> None:
+def assert_price_of_crashes(arena: Arena, leads: list[str]) -> None:
     """One answer each; no more calls were repeated than two for each lead that was held by the dead."""
     held = arena.project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
     repeated = arena.project.model.repeated()

@@ -2,21 +2,18 @@
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from tests.conftest import poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.support.project import SHORT_LEASES
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
 
 BACKENDS = "select pid from pg_stat_activity where usename = 'authenticator' and backend_type = 'client backend'"
 
 
-def test_a_backend_killed_loses_the_queue_of_webhooks_but_no_lead(arena: "Arena") -> None:
+def test_a_backend_killed_loses_the_queue_of_webhooks_but_no_lead(arena: Arena) -> None:
     """After kill -9 of a backend, Postgres ends all connections and forgets the webhooks that were waiting."""
     project = arena.project
     project.reset(**SHORT_LEASES)
@@ -41,7 +38,7 @@ def test_a_backend_killed_loses_the_queue_of_webhooks_but_no_lead(arena: "Arena"
 
 
 @pytest.mark.long
-def test_a_restart_of_the_database_under_load_doubles_nothing(arena: "Arena") -> None:
+def test_a_restart_of_the_database_under_load_doubles_nothing(arena: Arena) -> None:
     """Postgres, PostgREST and the gateway are away for seconds, with the default lease times."""
     project = arena.project
     project.model.behave(latency_ms=600)
@@ -61,7 +58,7 @@ def test_a_restart_of_the_database_under_load_doubles_nothing(arena: "Arena") ->
     assert project.model.repeated() <= 2 * expired
 
 
-def answers(arena: "Arena") -> bool:
+def answers(arena: Arena) -> bool:
     """Whether Postgres takes statements again."""
     try:
         return bool(arena.project.value("select true"))

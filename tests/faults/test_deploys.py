@@ -9,27 +9,25 @@ import tarfile
 import time
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.conftest import poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.support.processes import Service
+from tests.support.processes import Service
 
 KILL_TIMEOUT_S = 60
 ROOT = Path(__file__).parents[2]
 
 
-def test_sigterm_under_load_repeats_no_call_and_loses_no_lead(arena: "Arena") -> None:
+def test_sigterm_under_load_repeats_no_call_and_loses_no_lead(arena: Arena) -> None:
     """Again and again; the new process starts with the signal."""
     restart_under_load(arena, 20 if arena.long else 1, [{}])
 
 
 @pytest.mark.long
-def test_old_and_new_versions_take_turns_on_the_new_schema(arena: "Arena", tmp_path: Path) -> None:
+def test_old_and_new_versions_take_turns_on_the_new_schema(arena: Arena, tmp_path: Path) -> None:
     """The old one is the last commit before the migrations changed; what one has bought the other writes."""
     older = {"PYTHONPATH": str(carry_out(last_commit_before_the_newest_migration(), tmp_path) / "src")}
     asked = [sys.executable, "-c", "import leadhook; print(leadhook.__file__)"]
@@ -38,7 +36,7 @@ def test_old_and_new_versions_take_turns_on_the_new_schema(arena: "Arena", tmp_p
     restart_under_load(arena, 20, [older, {}])
 
 
-def restart_under_load(arena: "Arena", times: int, versions: list[dict[str, Any]]) -> None:
+def restart_under_load(arena: Arena, times: int, versions: list[dict[str, Any]]) -> None:
     """End the process in the middle of its work while the next one, of the next version, comes up."""
     project = arena.project
     project.model.behave(latency_ms=800)
@@ -68,7 +66,7 @@ def restart_under_load(arena: "Arena", times: int, versions: list[dict[str, Any]
     assert_calls_of_one(project, leads)
 
 
-def wait_until_busy(arena: "Arena", service: "Service") -> None:
+def wait_until_busy(arena: Arena, service: Service) -> None:
     """Until it is in the middle of its work."""
     poll(lambda: len(arena.project.held_by(service.worker_like)) >= 4, service.tail)
 

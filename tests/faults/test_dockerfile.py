@@ -20,14 +20,11 @@ import urllib.request
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from leadhook.local.database import Database
 from leadhook.local.processes import free_port
-
-if TYPE_CHECKING:
-    from leadhook.local.database import Database
 
 ROOT = Path(__file__).parents[2]
 PLACES = re.compile(r"(?<![\w./])/(?=build\b|dist\b|opt\b|cache\b)")
@@ -110,7 +107,7 @@ def copy(stage: Stage, stages: dict[str, Stage], sources: Path, words: list[str]
 
 
 @pytest.mark.long
-def test_dockerfile_steps_give_a_tree_that_migrates_and_serves(bare_database: "Database", tmp_path: Path) -> None:
+def test_dockerfile_steps_give_a_tree_that_migrates_and_serves(bare_database: Database, tmp_path: Path) -> None:
     """Locked packages by hash, the wheel, and nothing of the checkout."""
     stage = build(tmp_path)
     installed = tmp_path / "install" / "opt" / "leadhook"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,9 +18,7 @@ from leadhook.install.install import InstallOptions, install
 from leadhook.install.locks import Patience
 from leadhook.install.migrate import migrate
 from leadhook.install.uninstall import uninstall
-
-if TYPE_CHECKING:
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 EVERY = read_migrations()
 STEPS = read_webhook_steps()
@@ -39,29 +37,29 @@ PAUSE_S = 0.02
 EAGER = Patience(total_s=120, pause_s=0.2)
 """With more tries, thus more queues behind them, than a user's command makes."""
 
-Work = Callable[["Database", Report], Coroutine[Any, Any, object]]
+Work = Callable[[Database, Report], Coroutine[Any, Any, object]]
 
 
 def silent(_: str) -> None:
     """Discard the output."""
 
 
-async def make_index(database: "Database", report: Report) -> None:
+async def make_index(database: Database, report: Report) -> None:
     """The migrations; all but the index stay away from the application's tables."""
     await migrate(database.conninfo, EVERY, report, EAGER)
 
 
-async def make_triggers(database: "Database", report: Report) -> None:
+async def make_triggers(database: Database, report: Report) -> None:
     """The whole installation on top of the migrations."""
     await install(database.conninfo, ORDER, EVERY, STEPS, report, EAGER)
 
 
-async def take_out(database: "Database", report: Report) -> None:
+async def take_out(database: Database, report: Report) -> None:
     """The whole way back."""
     await uninstall(database.conninfo, purge=True, report=report, patience=EAGER)
 
 
-async def drop_triggers(database: "Database") -> None:
+async def drop_triggers(database: Database) -> None:
     """By their owner's hand."""
     async with await database.connect_async() as connection:
         found = await connection.execute(
@@ -71,21 +69,21 @@ async def drop_triggers(database: "Database") -> None:
             await connection.execute(f"drop trigger {name} on {table}".encode())
 
 
-async def nothing(database: "Database", report: Report) -> None:
+async def nothing(database: Database, report: Report) -> None:
     """A project without leadhook."""
 
 
-async def migrated(database: "Database", report: Report) -> None:
+async def migrated(database: Database, report: Report) -> None:
     """Without the triggers."""
     await migrate(database.conninfo, EVERY, report)
 
 
-async def installed(database: "Database", report: Report) -> None:
+async def installed(database: Database, report: Report) -> None:
     """With everything."""
     await install(database.conninfo, ORDER, EVERY, STEPS, report)
 
 
-async def installed_without_triggers(database: "Database", report: Report) -> None:
+async def installed_without_triggers(database: Database, report: Report) -> None:
     """So that the index is the first thing in the way."""
     await installed(database, report)
     await drop_triggers(database)
@@ -121,7 +119,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("before", "work", "table", "in_the_way"), CASES)
-async def test_nobody_waits(bare_database: "Database", before: Work, work: Work, table: str, in_the_way: str) -> None:
+async def test_nobody_waits(bare_database: Database, before: Work, work: Work, table: str, in_the_way: str) -> None:
     """The lock is really asked for, again and again; other sessions read and write all the while."""
     with bare_database.connect() as connection:
         connection.execute(EXISTING["other_rpc"].read_bytes())
@@ -147,7 +145,7 @@ async def test_nobody_waits(bare_database: "Database", before: Work, work: Work,
 
 
 @asynccontextmanager
-async def foreign_transaction(database: "Database", table: str) -> AsyncIterator[psycopg.AsyncConnection]:
+async def foreign_transaction(database: Database, table: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """It has written to the table and is still open."""
     async with await database.connect_async(autocommit=False) as foreign:
         await foreign.execute(sql.SQL("delete from public.{}").format(sql.Identifier(table)))
@@ -155,7 +153,7 @@ async def foreign_transaction(database: "Database", table: str) -> AsyncIterator
 
 
 @asynccontextmanager
-async def applications(database: "Database", waits: list[float]) -> AsyncIterator[None]:
+async def applications(database: Database, waits: list[float]) -> AsyncIterator[None]:
     """A reader and a writer of each table; notes how long each statement took, and fails where one failed."""
     over = asyncio.Event()
 

@@ -1,14 +1,12 @@
 """An idle service: silent, and there when something falls due."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.conftest import LONG, poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_one_answer_each
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.faults.proxy import Exchange, Proxy
+from tests.faults.proxy import Exchange, Proxy
 
 LEASE_S = 1.5
 JITTER_S = 1.0
@@ -17,7 +15,7 @@ LATE_S = 0.7 if LONG else 30
 """How late a claim may be; too early, it would be a busy loop."""
 
 
-def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: "Arena") -> None:
+def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: Arena) -> None:
     """An expired lease, a due retry and a returned key, without a webhook and an hour before the sweep."""
     project = arena.project
     project.reset(lease_s=LEASE_S, renew_s=0.5, start_limit_s=0.75)
@@ -55,19 +53,19 @@ def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: 
     assert_one_answer_each(project, [abandoned, retried, parked])
 
 
-def bring_with_one_webhook(arena: "Arena") -> list[str]:
+def bring_with_one_webhook(arena: Arena) -> list[str]:
     """Lead and prompts row in one commit: two commits send two webhooks, and pg_net may post them apart."""
     with arena.project.transaction():
         return arena.project.bring(1, title="Student")
 
 
-def ghost_claims(arena: "Arena", lead: str) -> None:
+def ghost_claims(arena: Arena, lead: str) -> None:
     """A worker claims it and disappears."""
     reply = arena.project.value("select public.leadhook_claim(gen_random_uuid(), 'a ghost', 1, 0)")
     assert [claimed["lead_id"] for claimed in reply["leads"]] == [lead]
 
 
-def wait_until_quiet(arena: "Arena", proxy: "Proxy") -> None:
+def wait_until_quiet(arena: Arena, proxy: Proxy) -> None:
     """Wait for one lease without claims, and nothing due: webhooks arrived, and a claim looked for expired leases."""
     arena.wait_for_rest()
     silence_s = LEASE_S + JITTER_S + SLACK_S
@@ -80,7 +78,7 @@ def wait_until_quiet(arena: "Arena", proxy: "Proxy") -> None:
     poll(is_quiet, lambda: "it does not fall silent")
 
 
-def causes(proxy: "Proxy") -> list[str]:
+def causes(proxy: Proxy) -> list[str]:
     """What the claims were called."""
     return [exchange.request["p_source"] for exchange in proxy.of("claim")]
 
@@ -92,7 +90,7 @@ def assert_one_webhook_then_retry(said: list[str]) -> None:
     assert set(said) == {"webhook", "retry"}
 
 
-def assert_only_at_told_times(proxy: "Proxy") -> None:
+def assert_only_at_told_times(proxy: Proxy) -> None:
     """Every claim but those for a start or a webhook came when a reply since the claim before had said so."""
     windows: list[tuple[float, float]] = []
     for exchange in proxy.exchanges:
@@ -112,7 +110,7 @@ def assert_only_at_told_times(proxy: "Proxy") -> None:
     }
 
 
-def window(exchange: "Exchange") -> list[tuple[float, float]]:
+def window(exchange: Exchange) -> list[tuple[float, float]]:
     """When the service may come back by this reply."""
     due_ms = (exchange.reply or {}).get("next_due_ms")
     if due_ms is None or exchange.answered_at is None:

@@ -1,16 +1,12 @@
 """Several instances on one backlog."""
 
-from typing import TYPE_CHECKING
-
 import pytest
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
 
 
 @pytest.mark.parametrize("instances", [2, pytest.param(4, marks=pytest.mark.long)])
-def test_several_instances_make_exactly_the_calls_of_one(arena: "Arena", instances: int) -> None:
+def test_several_instances_make_exactly_the_calls_of_one(arena: Arena, instances: int) -> None:
     """A backlog of 200, slow enough that every instance takes part in the work."""
     project = arena.project
     project.model.behave(latency_ms=1200)

@@ -2,22 +2,19 @@
 
 import hashlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.conftest import poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.support.processes import ask
-from tests.support.project import KEYS
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.support.project import Project
+from tests.support.project import KEYS, Project
 
 REST_S = 4
 
 
-def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
+def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: Arena) -> None:
     """Of three keys one is invalid and one over its minute quota; 64 leads at once want them."""
     project = arena.project
     refused, tired, _ = KEYS
@@ -68,7 +65,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
 
 
 @pytest.mark.parametrize("check", [{"latency_ms": 0}, {"error": 503}], ids=["answered", "refused"])
-def test_first_leads_after_an_install_begin_at_once(arena: "Arena", check: dict[str, Any]) -> None:
+def test_first_leads_after_an_install_begin_at_once(arena: Arena, check: dict[str, Any]) -> None:
     """New keys were checked when the service started; where that failed, one call tries each, and no key rests."""
     project = arena.project
     project.model.order({"match": {"step": "check"}, "do": check}, {"do": {"latency_ms": 500}})
@@ -88,7 +85,7 @@ def test_first_leads_after_an_install_begin_at_once(arena: "Arena", check: dict[
     assert project.model.checks().total() == checks + len(KEYS), "each process checks a key once"
 
 
-def test_a_key_that_rests_by_one_instances_evidence_is_not_called_by_another(arena: "Arena") -> None:
+def test_a_key_that_rests_by_one_instances_evidence_is_not_called_by_another(arena: Arena) -> None:
     """The other one hears of it while its leads are being scored, by the calls that it makes anyway."""
     project = arena.project
     project.reset(renew_s=0.5)
@@ -119,7 +116,7 @@ def test_a_key_that_rests_by_one_instances_evidence_is_not_called_by_another(are
     assert_one_answer_each(project, leads)
 
 
-def calls_with(project: "Project", key: str) -> list[dict[str, Any]]:
+def calls_with(project: Project, key: str) -> list[dict[str, Any]]:
     """The model's calls with this key, oldest first."""
     return [call for call in project.model.calls() if call["key"] == fingerprint(key)]
 

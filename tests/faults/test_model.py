@@ -1,21 +1,18 @@
 """The model fails: for one step, for everyone, or because every key is bad."""
 
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.support.project import KEYS
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
 
 MOST_CALLS = 40
 """In an outage of a minute, beyond those in flight."""
 
 
-def test_score_is_bought_once_though_the_message_fails_three_times(arena: "Arena") -> None:
+def test_score_is_bought_once_though_the_message_fails_three_times(arena: Arena) -> None:
     """It travels with the lead from lease to lease; a 503 spends no attempt."""
     project = arena.project
     (lead,) = project.bring(1, title="Chief pumps director")
@@ -30,7 +27,7 @@ def test_score_is_bought_once_though_the_message_fails_three_times(arena: "Arena
     assert [row[0] for row in outcomes] == ["returned", "returned", "returned", "saved"]
 
 
-def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: "Arena") -> None:
+def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: Arena) -> None:
     """503 to everything while leads wait; /ready says since when; when it is over, all are answered."""
     project = arena.project
     project.model.behave(latency_ms=300)
@@ -59,7 +56,7 @@ def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: "Arena") -> None
 
 
 @pytest.mark.long
-def test_model_that_refuses_connections_burns_no_lead_and_few_calls(arena: "Arena") -> None:
+def test_model_that_refuses_connections_burns_no_lead_and_few_calls(arena: Arena) -> None:
     """For a minute no one listens there."""
     project = arena.project
     project.model.behave(latency_ms=300)
@@ -81,7 +78,7 @@ def test_model_that_refuses_connections_burns_no_lead_and_few_calls(arena: "Aren
     assert_nothing_left(project)
 
 
-def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: "Arena") -> None:
+def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: Arena) -> None:
     """One is refused, two rest; nothing is tried until a key comes, and then within 2 s."""
     project = arena.project
     refused, *resting = KEYS

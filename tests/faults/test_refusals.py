@@ -2,21 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import poll
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.support.processes import Service
-    from tests.support.project import Project
+from tests.faults.conftest import Arena
+from tests.support.processes import Service
+from tests.support.project import Project
 
 SQLSTATES = ("42501", "57014", "42P01", "XX000", "0A000", "53100", "40001", "55P03", "P0002", "23514")
 
 
 @contextmanager
-def trigger(project: "Project", body: str) -> Iterator[None]:
+def trigger(project: Project, body: str) -> Iterator[None]:
     """A row trigger of the application on llm_response, while the block runs."""
     project.run(
         f"create function public.theirs() returns trigger language plpgsql as $$ begin {body} return new; end $$"
@@ -31,23 +28,23 @@ def trigger(project: "Project", body: str) -> Iterator[None]:
         project.run("drop function public.theirs() cascade")
 
 
-def spoil(project: "Project", lead_id: str, name: str) -> None:
+def spoil(project: Project, lead_id: str, name: str) -> None:
     """What the trigger knows it by."""
     project.run("update public.lead_details set name = %s where lead_id = %s", name, lead_id)
 
 
-def results_not_written(project: "Project") -> set[str]:
+def results_not_written(project: Project) -> set[str]:
     """The leads whose answer is kept with us alone."""
     return {row[0] for row in project.run("select lead_id from leadhook.results where not written")}
 
 
-def refused(project: "Project") -> set[str]:
+def refused(project: Project) -> set[str]:
     """The leads that are dead as the application refuses them."""
     rows = project.run("select lead_id from leadhook.jobs where state = 'dead' and error_code = 'refused'")
     return {row[0] for row in rows}
 
 
-def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") -> None:
+def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: Arena) -> None:
     """20 leads, one of them refused, by ten SQLSTATEs and a failed assertion in turn: 19 are saved, it is not."""
     project = arena.project
     project.model.behave(latency_ms=20)
@@ -72,7 +69,7 @@ def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") 
     assert project.model.repeated() == 0
 
 
-def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena") -> None:
+def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: Arena) -> None:
     """Its trigger never ends: the others are saved, and it is refused with its answer kept."""
     project = arena.project
     project.model.behave(latency_ms=20)
@@ -87,7 +84,7 @@ def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena")
         assert project.model.repeated() == 0
 
 
-def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena") -> None:
+def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: Arena) -> None:
     """As a crash in an extension does: the others are saved; once others are saved after each try, it is refused."""
     project = arena.project
     project.model.behave(latency_ms=20)
@@ -113,7 +110,7 @@ def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena")
 
 
 @pytest.mark.parametrize("seconds", [0.4, pytest.param(1.5, marks=pytest.mark.long)])
-def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: "Arena", seconds: float) -> None:
+def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: Arena, seconds: float) -> None:
     """More of them than a call has time for."""
     project = arena.project
     project.model.behave(latency_ms=20)
@@ -123,7 +120,7 @@ def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: "Aren
     assert project.model.repeated() == 0
 
 
-def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
+def test_leads_wait_for_a_grant_that_everybody_lacks(arena: Arena) -> None:
     """No one is refused for it; /ready says what is missing, and once it is there nothing is bought again."""
     project = arena.project
     project.model.behave(latency_ms=20)
@@ -139,7 +136,7 @@ def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
     assert project.model.repeated() == 0
 
 
-def test_leads_wait_where_the_application_refuses_every_answer(arena: "Arena") -> None:
+def test_leads_wait_where_the_application_refuses_every_answer(arena: Arena) -> None:
     """A column that must not be empty: /ready says so, none is refused or bought again, and all are saved later."""
     project = arena.project
     project.model.behave(latency_ms=20)
@@ -155,7 +152,7 @@ def test_leads_wait_where_the_application_refuses_every_answer(arena: "Arena") -
     assert project.model.repeated() == 0
 
 
-def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
+def test_a_sequence_behind_its_rows_costs_no_answer(arena: Arena) -> None:
     """The next claim puts it right; what was paid for in between is kept, and saved as it is."""
     project = arena.project
     project.model.behave(latency_ms=1500)
@@ -175,6 +172,6 @@ def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
     assert project.model.repeated() == 0
 
 
-def wait_for_reason(service: "Service", words: str) -> None:
+def wait_for_reason(service: Service, words: str) -> None:
     """Until /ready says it."""
     poll(lambda: words in str(service.ready()["reasons"]), service.tail)

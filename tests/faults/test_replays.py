@@ -3,27 +3,24 @@
 import statistics
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.conftest import poll
-from tests.support.processes import ask, run_leadhook
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.support.application import Group
-    from tests.support.processes import Service
-    from tests.support.project import Project
+from tests.faults.conftest import Arena
+from tests.support.application import Group
+from tests.support.processes import Service, ask, run_leadhook
+from tests.support.project import Project
 
 ANSWERS = "select string_agg(r::text, chr(10) order by r.lead_id) from public.llm_response as r"
 
 
-def request(arena: "Arena", service: "Service", path: str, method: str = "GET", body: object = None) -> Any:
+def request(arena: Arena, service: Service, path: str, method: str = "GET", body: object = None) -> Any:
     """As an admin."""
     return ask(f"{service.url}{path}", method=method, body=body, token=arena.project.facts["admin_token"])
 
 
-def command(arena: "Arena", *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(arena: Arena, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`leadhook replay …` as an operator runs it."""
     facts = arena.project.facts
     settings = {"SUPABASE_URL": facts["supabase_url"], "SUPABASE_SECRET_KEY": facts["secret_key"], "COLUMNS": "200"}
@@ -39,7 +36,7 @@ def tokens(calls: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def test_a_replay_is_what_was_forecast(arena: "Arena") -> None:
+def test_a_replay_is_what_was_forecast(arena: Arena) -> None:
     """The count is exact, calls and tokens are within a quarter."""
     project, many = arena.project, 200 if arena.long else 80
     service = arena.serve(webhooks=True).wait_until_up()
@@ -65,7 +62,7 @@ def test_a_replay_is_what_was_forecast(arena: "Arena") -> None:
         assert abs(counted["forecast"][name] - count) <= 0.25 * count, name
 
 
-def first_calls(project: "Project", group: "Group", count: int, gap_s: float) -> list[float]:
+def first_calls(project: Project, group: Group, count: int, gap_s: float) -> list[float]:
     """Let so many leads become eligible one by one; milliseconds from each commit to its first model call."""
     committed = {}
     for _ in range(count):
@@ -85,7 +82,7 @@ def quantiles(waits: list[float]) -> str:
     return f"p50 {statistics.median(waits):.0f} ms, p95 {waits[int(len(waits) * 0.95) - 1]:.0f} ms, n {len(waits)}"
 
 
-def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
+def test_fresh_leads_go_before_a_large_replay(arena: Arena) -> None:
     """They find their slots at once, idle or not; stopped, the replay leaves every lead as it was."""
     project = arena.project
     project.model.behave(latency_ms=400)

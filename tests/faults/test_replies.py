@@ -1,18 +1,14 @@
 """Replies that are lost on their way, and answers that are none."""
 
-from typing import TYPE_CHECKING
-
 import pytest
 from tests.conftest import poll
+from tests.faults.conftest import Arena
 from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
+from tests.faults.proxy import Fault
 from tests.support.project import SHORT_LEASES
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.faults.proxy import Fault
 
-
-def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: "Arena") -> None:
+def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: Arena) -> None:
     """The database has committed each time: nothing is doubled, and nothing waits for the end of a lease."""
     project = arena.project
     project.reset(renew_s=1)
@@ -35,7 +31,7 @@ def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: "Ar
     assert_calls_of_one(project, leads)
 
 
-def test_release_whose_reply_is_cut_is_one_release(arena: "Arena") -> None:
+def test_release_whose_reply_is_cut_is_one_release(arena: Arena) -> None:
     """The model fails once for each lead; the repeated release is the same release."""
     project = arena.project
     leads = project.bring(4)
@@ -64,7 +60,7 @@ def test_release_whose_reply_is_cut_is_one_release(arena: "Arena") -> None:
         pytest.param("refuse", "connection broke|no connection", marks=pytest.mark.long),
     ],
 )
-def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: "Arena", fault: "Fault", words: str) -> None:
+def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: Arena, fault: Fault, words: str) -> None:
     """/ready says why; afterwards every lead is answered by the calls of one."""
     project = arena.project
     project.model.behave(latency_ms=800)
@@ -86,7 +82,7 @@ def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: "Arena", 
     assert_calls_of_one(project, leads)
 
 
-def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: "Arena") -> None:
+def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: Arena) -> None:
     """Two services, every kind of fault, short leases: one answer each; what is repeated is what leases cost."""
     project = arena.project
     project.reset(**SHORT_LEASES)

@@ -3,13 +3,10 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import LONG, poll
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
+from tests.faults.conftest import Arena
 
 MOST_WAIT_MS = 2000 if LONG else 20_000
 """Strict on a machine that does nothing else."""
@@ -26,7 +23,7 @@ CLEANED = {
 
 
 @contextmanager
-def experience_of_type(arena: "Arena", kind: str) -> Iterator[None]:
+def experience_of_type(arena: Arena, kind: str) -> Iterator[None]:
     """The application's column is of another type for a while."""
     alter = "alter table public.lead_details alter column experience type"
     arena.project.run(f"{alter} {kind} using experience::text::{kind}")
@@ -37,7 +34,7 @@ def experience_of_type(arena: "Arena", kind: str) -> Iterator[None]:
         arena.project.run(f"{alter} text using experience::text")
 
 
-def bring_with(arena: "Arena", count: int, **columns: object) -> list[str]:
+def bring_with(arena: Arena, count: int, **columns: object) -> list[str]:
     """Leads of one transaction; the first of them has these columns too."""
     project = arena.project
     with project.transaction():
@@ -47,7 +44,7 @@ def bring_with(arena: "Arena", count: int, **columns: object) -> list[str]:
     return leads
 
 
-def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(arena: "Arena") -> None:
+def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(arena: Arena) -> None:
     """The reason names the column; another user's leads are not delayed; the process lives."""
     project = arena.project
     service = arena.serve(webhooks=True).wait_until_up()
@@ -66,7 +63,7 @@ def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(a
     assert service.running
 
 
-def test_row_with_what_no_text_holds_is_answered(arena: "Arena") -> None:
+def test_row_with_what_no_text_holds_is_answered(arena: Arena) -> None:
     """As in a column of text."""
     with experience_of_type(arena, "json"):
         arena.serve(webhooks=True)
@@ -83,7 +80,7 @@ def test_row_with_what_no_text_holds_is_answered(arena: "Arena") -> None:
         pytest.param(16, 6, "jsonb", marks=pytest.mark.long),
     ],
 )
-def test_big_rows_do_not_delay_another_users_lead(arena: "Arena", count: int, megabytes: int, kind: str) -> None:
+def test_big_rows_do_not_delay_another_users_lead(arena: Arena, count: int, megabytes: int, kind: str) -> None:
     """100 MB in one claim: the lead that comes right behind them starts within two seconds."""
     project = arena.project
     with experience_of_type(arena, kind):
@@ -105,7 +102,7 @@ def test_big_rows_do_not_delay_another_users_lead(arena: "Arena", count: int, me
         arena.wait_for_rest()
 
 
-def test_row_that_takes_too_long_is_found_and_set_aside(arena: "Arena") -> None:
+def test_row_that_takes_too_long_is_found_and_set_aside(arena: Arena) -> None:
     """Reading it outlasts every claim, whatever its size; the others wait no longer than until it is found."""
     project = arena.project
     with project.transaction():

@@ -9,17 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from standardwebhooks import Webhook
 from tests.conftest import LONG
-from tests.support.processes import ask
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Arena
-    from tests.support.processes import Service
+from tests.faults.conftest import Arena
+from tests.support.processes import Service, ask
 
 MOST_GROWTH_MB = 50
 MOST_WAIT_MS = 2000 if LONG else 30_000
@@ -133,7 +130,7 @@ def attack(kind: str, stranger: Stranger, secret: str, *, long: bool) -> None:
             stranger.start(lambda: stranger.repeat(request, 1000 / SENDERS), SENDERS)
 
 
-def memory_mb(service: "Service") -> float:
+def memory_mb(service: Service) -> float:
     """What it has in memory."""
     found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{service.pid}/status").read_text())
     assert found
@@ -145,7 +142,7 @@ def memory_mb(service: "Service") -> float:
     [["half-open connections", "dripping bodies"], ["replayed webhooks", "bad tokens"]],
     ids=["that send little", "that send much"],
 )
-def test_strangers_delay_no_lead(arena: "Arena", kinds: list[str]) -> None:
+def test_strangers_delay_no_lead(arena: Arena, kinds: list[str]) -> None:
     """Each kind for a minute, or for seconds: /health answers within a second, and no lead waits for the sweep."""
     project = arena.project
     project.model.behave(latency_ms=50)

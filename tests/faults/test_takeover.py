@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.cli_project import CliProject, needs_cli
@@ -16,9 +15,7 @@ from tests.support.model import Model
 
 from leadhook.install.files import WEBHOOKS_NAME
 from leadhook.install.webhooks import SECRET_NAME, URL_NAME
-
-if TYPE_CHECKING:
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 BACKLOG = 50_000 if LONG else 2_000
 INSTALL_S = 30 if LONG else 120
@@ -36,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
 
 
 @pytest.fixture
-def project(bare_database: "Database", model: Model, tmp_path: Path) -> Iterator[Living]:
+def project(bare_database: Database, model: Model, tmp_path: Path) -> Iterator[Living]:
     """Without a table."""
     with living(bare_database, model, tmp_path) as project:
         yield project

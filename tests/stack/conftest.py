@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pytest
 from tests.commands import runner
+from tests.conftest import Supabase
 from tests.support.model import Model
 from tests.support.project import Project, local_project
-
-if TYPE_CHECKING:
-    from tests.conftest import Supabase
-
 
 STATIC_HEADER = "X-Webhook-Secret: visibly-fake-static-secret"
 
@@ -19,7 +16,7 @@ STATIC_HEADER = "X-Webhook-Secret: visibly-fake-static-secret"
 class Operator(Protocol):
     """Runs a command in the test's own process, with SUPABASE_URL and a key alone, and no terminal."""
 
-    def __call__(self, project: "Supabase", *arguments: str, key: str | None = None) -> tuple[object, str, str]:
+    def __call__(self, project: Supabase, *arguments: str, key: str | None = None) -> tuple[object, str, str]:
         """Exit code, stdout and stderr."""
 
 
@@ -30,7 +27,7 @@ def operator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
 
-    def operator(project: "Supabase", *arguments: str, key: str | None = None) -> tuple[object, str, str]:
+    def operator(project: Supabase, *arguments: str, key: str | None = None) -> tuple[object, str, str]:
         monkeypatch.setenv("SUPABASE_URL", project.url)
         monkeypatch.setenv("SUPABASE_SECRET_KEY", key or project.secret_key)
         return run(*arguments)

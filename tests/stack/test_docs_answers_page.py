@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import jwt
 import pytest
@@ -20,11 +20,9 @@ from tests.browser import chromium
 from tests.docs_blocks import block
 from tests.support.names import new_ids
 from tests.support.npm import package
+from tests.support.project import Project
 
 from leadhook.local.keys import keys_of
-
-if TYPE_CHECKING:
-    from tests.support.project import Project
 
 PAGE: Final = "docs/answers.md"
 REFUSED: Final = "42501"
@@ -38,7 +36,7 @@ SUPABASE_JS: Final = "export const { createClient } = globalThis.supabase;"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def policies(stack: "Project") -> None:
+def policies(stack: Project) -> None:
     """Those of the page open tables to signed-in users."""
     stack.run(block(PAGE, "What is safe in a browser", "sql"))
 
@@ -104,7 +102,7 @@ def browse(bundle: str) -> Iterator[Browse]:
         yield browse
 
 
-def connection(stack: "Project", user: uuid.UUID | None) -> str:
+def connection(stack: Project, user: uuid.UUID | None) -> str:
     """JavaScript that makes the client `supabase`: of a signed-in user, or of a stranger with the publishable key."""
     keys = keys_of(stack.directory / "secrets.json")
     given = f"{json.dumps(stack.facts['supabase_url'])}, {json.dumps(keys.publishable_key)}"
@@ -115,7 +113,7 @@ def connection(stack: "Project", user: uuid.UUID | None) -> str:
     return f"const supabase = page.connect({given}, {{accessToken: async () => {json.dumps(token)}}});"
 
 
-def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: "Project") -> None:
+def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: Project) -> None:
     """Two leads wait; the page inserts a prompts row, counts until both are answered, and lists them."""
     user, tag = uuid.uuid4(), "pumps"
     leads = new_ids(2)
@@ -136,7 +134,7 @@ def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: "Projec
     assert all(answer["response"] and answer["subject"] and answer["message"] for answer in found["answers"])
 
 
-def test_a_user_sees_and_starts_nothing_of_another(browse: Browse, stack: "Project") -> None:
+def test_a_user_sees_and_starts_nothing_of_another(browse: Browse, stack: Project) -> None:
     """The policies: a stranger and another user read no row, and no one presses run for someone else."""
     user, tag = uuid.uuid4(), "private"
     (lead,) = new_ids(1)

@@ -1,29 +1,22 @@
 """`leadhook evaluate` as an operator runs it: the command, gateway, PostgREST, Postgres and Gemini's wire format."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import anyio
 import pytest
+from tests.conftest import Supabase
 from tests.stack.google import SECRET, Google, standing_in
 from tests.support import forked
 
 from leadhook.domain.job import ClaimRequest, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
-from leadhook.store import open_store
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from tests.conftest import Supabase
-
-    from leadhook.store import SupabaseStore
+from leadhook.store import SupabaseStore, open_store
 
 USER = "00000000-0000-4000-8000-000000000001"
 LEADS = 24

@@ -1,16 +1,11 @@
 """`leadhook explain`, `answers` and `status` through the real client, gateway and PostgREST: no service runs here."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.conftest import Supabase
-    from tests.stack.conftest import Operator
+from tests.conftest import Supabase
+from tests.stack.conftest import Operator
 
 USER = "00000000-0000-4000-8000-000000000001"
 

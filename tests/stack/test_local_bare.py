@@ -2,8 +2,9 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.request import Request, urlopen
 from uuid import UUID, uuid4
 
@@ -11,16 +12,11 @@ import jwt
 import pytest
 from tests.conftest import PATIENCE_S
 from tests.support.processes import run_leadhook
-from tests.support.project import local_project
+from tests.support.project import Project, local_project
 
 from leadhook.command_error import CommandError
 from leadhook.local.keys import keys_of
 from leadhook.local.state import State
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.project import Project
 
 DUMP: Final = (Path(__file__).parents[1] / "sql/existing/dump_with_auth.sql").read_text()
 EVA: Final = UUID("00000000-0000-4000-8000-000000000001")
@@ -30,12 +26,12 @@ where n.nspname in ('public', 'leadhook')"""
 
 
 @pytest.fixture(scope="module")
-def stack() -> "Iterator[Project]":
+def stack() -> Iterator[Project]:
     with local_project("--bare") as stack:
         yield stack
 
 
-def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: "Project") -> None:
+def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: Project) -> None:
     """Nothing of ours at first; policies work; install finds the tables; a lead is claimed and a user's data erased."""
     assert stack.run(OURS) == []
     stack.connection.execute(DUMP.encode())
@@ -79,7 +75,7 @@ def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: "Project") -> N
         assert stack.run(f"select lead_id from {table}") == [("of-jo",)], table  # noqa: S608 - a name from above
 
 
-def test_the_functions_of_auth_read_either_kind_of_claims(stack: "Project") -> None:
+def test_the_functions_of_auth_read_either_kind_of_claims(stack: Project) -> None:
     """One JSON of all claims, or the older setting for each; NULL without a request."""
     asked = "select auth.uid()::text, auth.role(), auth.email(), auth.jwt()"
     claims = {"sub": str(EVA), "role": "authenticated", "email": "eva@example.com"}
@@ -94,7 +90,7 @@ def test_the_functions_of_auth_read_either_kind_of_claims(stack: "Project") -> N
         assert stack.run(asked) == [(*identity, None)]
 
 
-def test_local_env_works_and_names_no_webhook_secret(stack: "Project") -> None:
+def test_local_env_works_and_names_no_webhook_secret(stack: Project) -> None:
     """`leadhook install` makes the secret, so a bare stack has none to print."""
     lines = leadhook(stack, "local", "env", str(stack.directory)).splitlines()
     names = {line.removeprefix("export ").partition("=")[0] for line in lines}
@@ -123,13 +119,13 @@ def test_a_state_directory_keeps_its_kind(tmp_path: Path, remedy: str, *, first:
     state.keep_kind(bare=first)
 
 
-def leadhook(stack: "Project", *arguments: str) -> str:
+def leadhook(stack: Project, *arguments: str) -> str:
     done = run_leadhook(*arguments, settings={"DATABASE_URL": stack.facts["database_url"]})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def read(stack: "Project", table: str, user: UUID | None) -> Any:
+def read(stack: Project, table: str, user: UUID | None) -> Any:
     """The lead ids that a signed-in user reads through the gateway; a stranger when None."""
     keys = keys_of(stack.directory / "secrets.json")
     claims = {"sub": str(user), "role": "authenticated", "exp": int(time.time()) + 3600}
@@ -137,11 +133,11 @@ def read(stack: "Project", table: str, user: UUID | None) -> Any:
     return ask(stack, f"{table}?select=lead_id", keys.publishable_key, token)
 
 
-def call(stack: "Project", function: str, arguments: dict[str, object]) -> Any:
+def call(stack: Project, function: str, arguments: dict[str, object]) -> Any:
     return ask(stack, f"rpc/{function}", stack.facts["secret_key"], None, arguments)
 
 
-def ask(stack: "Project", path: str, key: str, token: str | None, body: object = None) -> Any:
+def ask(stack: Project, path: str, key: str, token: str | None, body: object = None) -> Any:
     headers = {"apikey": key, "Content-Type": "application/json"} | (
         {"Authorization": f"Bearer {token}"} if token else {}
     )

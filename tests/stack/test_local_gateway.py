@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import httpx
@@ -11,15 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from supabase import AsyncClientOptions, acreate_client
 from supabase._async.client import AsyncClient
-from tests.conftest import poll
+from tests.conftest import Supabase, poll
 from yarl import URL
 
 from leadhook.local.keys import new_keys, sign_jwt
 from leadhook.local.processes import free_port
 from leadhook.local.rest_api import READ_AT_ONCE_BYTES, serving
-
-if TYPE_CHECKING:
-    from tests.conftest import Supabase
 
 # The client warns of what it passes on to itself.
 pytestmark = pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
@@ -28,19 +25,19 @@ WHO = "create function public.who() returns text language sql as $$ select curre
 
 
 @asynccontextmanager
-async def client(supabase: "Supabase", key: str) -> AsyncIterator[AsyncClient]:
+async def client(supabase: Supabase, key: str) -> AsyncIterator[AsyncClient]:
     async with httpx.AsyncClient() as session:
         yield await acreate_client(supabase.url, key, AsyncClientOptions(httpx_client=session))
 
 
-async def role_of(supabase: "Supabase", key: str) -> Any:
+async def role_of(supabase: Supabase, key: str) -> Any:
     """Whom the database takes the bearer of this key for."""
     async with client(supabase, key) as project:
         return (await project.rpc("who").execute()).data
 
 
 @pytest.fixture
-def asking_project(supabase: "Supabase") -> "Supabase":
+def asking_project(supabase: Supabase) -> Supabase:
     """A project with a function that returns the caller's role; as on a hosted one, PostgREST notices it by itself."""
     with supabase.database.connect() as connection:
         connection.execute(WHO)
@@ -74,7 +71,7 @@ async def get(url: str, headers: dict[str, str]) -> tuple[aiohttp.ClientResponse
         return answer, await answer.json()
 
 
-async def test_each_of_the_four_keys_opens_its_role(asking_project: "Supabase") -> None:
+async def test_each_of_the_four_keys_opens_its_role(asking_project: Supabase) -> None:
     """The real client gets the role of its key, be it a JWT or not."""
     supabase = asking_project
     expected = {
@@ -89,7 +86,7 @@ async def test_each_of_the_four_keys_opens_its_role(asking_project: "Supabase") 
     assert expected == found
 
 
-async def test_the_callers_own_jwt_passes(asking_project: "Supabase") -> None:
+async def test_the_callers_own_jwt_passes(asking_project: Supabase) -> None:
     """A signed-in user sends the publishable key and a token of their own."""
     supabase = asking_project
     headers = {
@@ -161,7 +158,7 @@ async def test_bodies_of_any_size_pass_in_both_directions(size: int, chunked: bo
     assert answer.headers["Content-Range"] == "0-1/2"
 
 
-async def test_a_page_of_any_origin_may_ask(supabase: "Supabase") -> None:
+async def test_a_page_of_any_origin_may_ask(supabase: Supabase) -> None:
     """The browser's preflight has no key; PostgREST's answer and the gateway's refusals may be read, with the count."""
     url = f"{supabase.url}/rest/v1/llm_response"
     page = {"Origin": "https://app.example.com"}

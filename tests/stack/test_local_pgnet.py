@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import psycopg
@@ -15,10 +15,8 @@ from aiohttp.test_utils import TestServer
 from tests.conftest import PATIENCE_S
 
 from leadhook.local import pgnet
+from leadhook.local.database import Database
 from leadhook.local.processes import free_port
-
-if TYPE_CHECKING:
-    from leadhook.local.database import Database
 
 DEADLINE_S = PATIENCE_S
 
@@ -72,13 +70,13 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def connection(bare_database: "Database") -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+async def connection(bare_database: Database) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     async with await bare_database.connect_async() as connection:
         yield connection
 
 
 @asynccontextmanager
-async def at_work(database: "Database", pause_s: float = 0.02) -> AsyncIterator[None]:
+async def at_work(database: Database, pause_s: float = 0.02) -> AsyncIterator[None]:
     async with pgnet.working(database.admin_conninfo, pause_s=pause_s):
         yield
 
@@ -110,7 +108,7 @@ async def responses(connection: psycopg.AsyncConnection[Any], n: int) -> list[tu
 
 
 async def test_the_wire_carries_the_jsonb_text_and_the_given_headers(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """A signature over body::text holds for the bytes that arrive."""
     body = json.dumps({"bb": "é 🙂", "a": [1, None]})
@@ -130,7 +128,7 @@ async def test_the_wire_carries_the_jsonb_text_and_the_given_headers(
 
 
 async def test_nothing_is_sent_after_a_rollback(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """The request belongs to the transaction; the one after it is the first to arrive."""
     async with at_work(bare_database):
@@ -145,7 +143,7 @@ async def test_nothing_is_sent_after_a_rollback(
 
 @pytest.mark.parametrize("status", [429, 500])
 async def test_a_refusal_is_recorded_and_never_sent_again(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver, status: int
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver, status: int
 ) -> None:
     async with at_work(bare_database):
         await post(connection, f"{receiver.url}/status/{status}")
@@ -158,7 +156,7 @@ async def test_a_refusal_is_recorded_and_never_sent_again(
 
 
 async def test_failures_are_recorded_in_pg_nets_words(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     async with at_work(bare_database):
         await post(connection, f"http://127.0.0.1:{free_port()}/")
@@ -173,7 +171,7 @@ async def test_failures_are_recorded_in_pg_nets_words(
 
 
 async def test_a_redirect_is_followed_with_the_body(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """307 sends the same request again elsewhere."""
     async with at_work(bare_database):
@@ -189,7 +187,7 @@ async def test_a_redirect_is_followed_with_the_body(
 
 
 async def test_a_batch_is_200_at_once_and_then_there_is_a_pause(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """450 requests are three batches; nothing is lost or doubled."""
     pause_s = 0.5
@@ -206,7 +204,7 @@ async def test_a_batch_is_200_at_once_and_then_there_is_a_pause(
 
 
 async def test_only_the_first_commit_wakes_the_dispatcher_out_of_its_pause(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """The second commit in a pause waits for its end, so a stream is one burst a pause."""
     pause_s = 4.0
@@ -222,7 +220,7 @@ async def test_only_the_first_commit_wakes_the_dispatcher_out_of_its_pause(
 
 
 async def test_what_was_queued_while_no_worker_ran_is_sent_when_one_starts(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     await post(connection, f"{receiver.url}/x")
     async with at_work(bare_database):
@@ -230,7 +228,7 @@ async def test_what_was_queued_while_no_worker_ran_is_sent_when_one_starts(
 
 
 async def test_a_worker_that_lost_its_connection_comes_back(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """Crash recovery ends every backend; the real worker is started again after a second too."""
     async with at_work(bare_database):
@@ -252,7 +250,7 @@ OBSTACLES = {
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 async def test_a_worker_waits_while_the_database_refuses_its_work(
-    bare_database: "Database",
+    bare_database: Database,
     connection: psycopg.AsyncConnection[Any],
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
@@ -297,7 +295,7 @@ async def test_a_worker_waits_while_the_database_refuses_its_work(
 
 
 async def test_a_worker_ends_when_it_is_to_though_its_last_batch_fails(
-    bare_database: "Database", monkeypatch: pytest.MonkeyPatch
+    bare_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, fails = asyncio.Event(), asyncio.Event()
 
@@ -328,7 +326,7 @@ async def test_old_responses_are_deleted_after_six_hours(connection: psycopg.Asy
 
 
 async def test_without_the_extension_there_is_nothing_to_do(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any]
+    bare_database: Database, connection: psycopg.AsyncConnection[Any]
 ) -> None:
     """It may be created later."""
     with psycopg.connect(bare_database.admin_conninfo, autocommit=True) as admin:
@@ -338,7 +336,7 @@ async def test_without_the_extension_there_is_nothing_to_do(
 
 
 async def test_a_dashboard_webhook_sends_the_row_with_its_static_header(
-    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+    bare_database: Database, connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """`supabase_functions.http_request` works as the trigger that the dashboard makes."""
     await connection.execute("create table public.leads (id int, note text)")

@@ -1,11 +1,9 @@
 import re
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-if TYPE_CHECKING:
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 ROLES = """
 select rolname, rolsuper, rolcanlogin, rolinherit, rolcreaterole, rolcreatedb, rolbypassrls
@@ -21,7 +19,7 @@ def can(connection: psycopg.Connection, role: str, question: str) -> bool:
     return bool(row[0])
 
 
-def test_roles_are_those_of_a_hosted_project(bare_database: "Database") -> None:
+def test_roles_are_those_of_a_hosted_project(bare_database: Database) -> None:
     """Above all, `postgres` is no superuser."""
     with bare_database.connect() as connection:
         rows = connection.execute(ROLES.encode()).fetchall()
@@ -35,7 +33,7 @@ def test_roles_are_those_of_a_hosted_project(bare_database: "Database") -> None:
     ]
 
 
-def test_the_api_roles_have_hosted_timeouts(bare_database: "Database") -> None:
+def test_the_api_roles_have_hosted_timeouts(bare_database: Database) -> None:
     """PostgREST applies them to every request."""
     query = "select rolname, unnest(rolconfig) from pg_roles where rolname like any ('{anon,auth%}') order by 1, 2"
     with bare_database.connect() as connection:
@@ -50,7 +48,7 @@ def test_the_api_roles_have_hosted_timeouts(bare_database: "Database") -> None:
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-def test_nothing_new_in_public_is_granted_to_the_api(bare_database: "Database", role: str) -> None:
+def test_nothing_new_in_public_is_granted_to_the_api(bare_database: Database, role: str) -> None:
     """The rule for every project since 30 October 2026."""
     with bare_database.connect() as connection:
         connection.execute("create table public.things (id int)")
@@ -59,7 +57,7 @@ def test_nothing_new_in_public_is_granted_to_the_api(bare_database: "Database", 
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-def test_the_old_regime_grants_everything_new_to_the_api(old_regime_database: "Database", role: str) -> None:
+def test_the_old_regime_grants_everything_new_to_the_api(old_regime_database: Database, role: str) -> None:
     with old_regime_database.connect() as connection:
         connection.execute("create table public.things (id int)")
         connection.execute("create function public.f() returns int language sql as 'select 1'")
@@ -70,7 +68,7 @@ def test_the_old_regime_grants_everything_new_to_the_api(old_regime_database: "D
 
 
 @pytest.mark.parametrize("extension", ["pg_net", "supabase_vault"])
-def test_a_stand_in_says_that_it_is_one(bare_database: "Database", extension: str) -> None:
+def test_a_stand_in_says_that_it_is_one(bare_database: Database, extension: str) -> None:
     with bare_database.connect() as connection:
         row = connection.execute("select comment from pg_available_extensions where name = %s", [extension]).fetchone()
 
@@ -78,7 +76,7 @@ def test_a_stand_in_says_that_it_is_one(bare_database: "Database", extension: st
     assert row[0].startswith("STAND-IN")
 
 
-def test_postgres_enables_and_uses_the_extensions_itself(bare_database: "Database") -> None:
+def test_postgres_enables_and_uses_the_extensions_itself(bare_database: Database) -> None:
     """As on a hosted project, where no migration has a superuser."""
     with psycopg.connect(bare_database.admin_conninfo, autocommit=True) as admin:
         admin.execute("drop extension pg_net")
@@ -89,7 +87,7 @@ def test_postgres_enables_and_uses_the_extensions_itself(bare_database: "Databas
         assert connection.execute("select net.http_get('http://x.invalid/')").fetchone() == (1,)
 
 
-def test_vault_keeps_a_secret_and_changes_it(bare_database: "Database") -> None:
+def test_vault_keeps_a_secret_and_changes_it(bare_database: Database) -> None:
     with bare_database.connect() as connection:
         made = connection.execute("select vault.create_secret('first', 'name', 'what for')").fetchone()
         assert made is not None
@@ -103,7 +101,7 @@ def test_vault_keeps_a_secret_and_changes_it(bare_database: "Database") -> None:
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_vault_is_closed_to_the_public_api(bare_database: "Database", role: str) -> None:
+def test_vault_is_closed_to_the_public_api(bare_database: Database, role: str) -> None:
     with bare_database.connect() as connection:
         assert not can(connection, role, "has_schema_privilege(%(role)s, 'vault', 'usage')")
         function = "vault.create_secret(text, text, text, uuid)"
@@ -121,9 +119,7 @@ def test_vault_is_closed_to_the_public_api(bare_database: "Database", role: str)
         ("null", 'null value in column "url"'),
     ],
 )
-def test_a_wrong_request_raises_in_the_callers_transaction(
-    bare_database: "Database", arguments: str, words: str
-) -> None:
+def test_a_wrong_request_raises_in_the_callers_transaction(bare_database: Database, arguments: str, words: str) -> None:
     """As the real one does: a trigger that sends a webhook must be ready for it."""
     with bare_database.connect() as connection, pytest.raises(psycopg.Error, match=words):
         connection.execute(f"select net.http_post({arguments})".encode())
@@ -140,7 +136,7 @@ def own_words(source: str) -> list[str]:
     return own.split()
 
 
-def test_no_function_updates_or_deletes_without_where(database: "Database") -> None:
+def test_no_function_updates_or_deletes_without_where(database: Database) -> None:
     """Hosted projects load safeupdate for the API: such a statement raises there, within functions too."""
     query = """
         select p.oid::regprocedure::text, regexp_replace(p.prosrc, '--[^\n]*', '', 'g') from pg_proc p
@@ -153,7 +149,7 @@ def test_no_function_updates_or_deletes_without_where(database: "Database") -> N
     assert [(name, words) for name, words in writes if "where" not in words] == []
 
 
-def test_the_queue_survives_no_crash(bare_database: "Database") -> None:
+def test_the_queue_survives_no_crash(bare_database: Database) -> None:
     query = "select relname, relpersistence from pg_class where relnamespace = 'net'::regnamespace and relkind = 'r'"
     with bare_database.connect() as connection:
         rows = connection.execute(query.encode()).fetchall()

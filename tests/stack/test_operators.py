@@ -1,24 +1,17 @@
 """Every operator's command works with SUPABASE_URL and its key alone, while no service runs."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from tests.commands import command_paths
-from tests.conftest import serving_supabase
+from tests.conftest import Supabase, serving_supabase
+from tests.stack.conftest import Operator
+from tests.support.databases import Databases
 
 from leadhook.cli import app
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.conftest import Supabase
-    from tests.stack.conftest import Operator
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 USER: Final = "00000000-0000-4000-8000-000000000001"
 NOT_OPERATORS: Final = {"serve", "migrate", "install", "uninstall", "webhooks install"}

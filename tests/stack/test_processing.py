@@ -2,15 +2,13 @@
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.conftest import poll
+from tests.support.model import Model
 from tests.support.names import new_ids
 from tests.support.processes import ask, events_in
-
-if TYPE_CHECKING:
-    from tests.support.model import Model
-    from tests.support.project import Project
+from tests.support.project import Project
 
 KEY = "visibly-fake-key-of-a-caller"
 TERMS = {
@@ -34,12 +32,12 @@ SHAPE = [
 ]
 
 
-def process(stack: "Project", path: str, **body: object) -> Any:
+def process(stack: Project, path: str, **body: object) -> Any:
     url, token = stack.facts["service_url"], stack.facts["admin_token"]
     return ask(f"{url}/{path}", method="POST", body=TERMS | body, token=token)
 
 
-def test_a_lead_of_the_database_is_answered_and_written(stack: "Project") -> None:
+def test_a_lead_of_the_database_is_answered_and_written(stack: Project) -> None:
     """Whatever its eligibility: `llm_response`, `sent_to_llm`, job, attempt and result, as the worker writes them."""
     (lead_id,), user = new_ids(1), uuid.uuid4()
     stack.run(
@@ -71,7 +69,7 @@ def test_a_lead_of_the_database_is_answered_and_written(stack: "Project") -> Non
     ]
 
 
-def test_many_leads_are_answered_in_their_order(stack: "Project") -> None:
+def test_many_leads_are_answered_in_their_order(stack: Project) -> None:
     """Fields of any JSON, fields that no one knows, no field at all, ids that no table knows, and one lead twice."""
     unknown, twice = new_ids(2)
     leads = [
@@ -97,7 +95,7 @@ def test_many_leads_are_answered_in_their_order(stack: "Project") -> None:
     assert rows == [("A",), ("B",)], "as the predecessor did, though no other table knows them"
 
 
-def test_what_fails_of_one_lead_fails_it_alone(stack: "Project", model: "Model") -> None:
+def test_what_fails_of_one_lead_fails_it_alone(stack: Project, model: Model) -> None:
     names = new_ids(3)
     leads = [{"lead_id": name, "name": name, **GOOD} for name in names]
     model.order({"match": {"lead": names[1]}, "do": {"answer": "blocked_safety"}})
@@ -112,7 +110,7 @@ def test_what_fails_of_one_lead_fails_it_alone(stack: "Project", model: "Model")
     assert "blocked" in error["error"]
 
 
-def test_a_request_takes_its_lead_from_a_worker(stack: "Project", model: "Model") -> None:
+def test_a_request_takes_its_lead_from_a_worker(stack: Project, model: Model) -> None:
     """The request's answer stands; the worker's, which comes later, is refused with `lease_lost`."""
     (lead_id,) = new_ids(1)
     name = f"Slow {lead_id}"
@@ -134,13 +132,13 @@ def test_a_request_takes_its_lead_from_a_worker(stack: "Project", model: "Model"
     assert attempts[1][1] == "on_demand"
 
 
-def outcomes(stack: "Project", lead_id: str) -> list[str]:
+def outcomes(stack: Project, lead_id: str) -> list[str]:
     """What the log says that the lead came to."""
     lines = events_in(stack.service_log.read_text(), "lead.finished")
     return [line["outcome"] for line in lines if line["lead_id"] == lead_id]
 
 
-def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: "Project") -> None:
+def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: Project) -> None:
     """Not in the answer, the log or the database; and the worker's keys and work are not concerned."""
     secret, (lead_id,) = f"visibly-fake-and-invalid-{uuid.uuid4().hex}", new_ids(1)
     answer = process(stack, "process-lead", lead={"lead_id": lead_id}, api_key=secret)

@@ -1,17 +1,12 @@
 """What the real PostgREST, gateway and Postgres answer when something is wrong."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from tests.conftest import Supabase
 
 from leadhook.domain.job import ClaimRequest
 from leadhook.store import StoreError, SupabaseStore, open_store
-
-if TYPE_CHECKING:
-    from tests.conftest import Supabase
 
 
 async def refusal(url: str, key: str) -> StoreError:

@@ -1,22 +1,15 @@
 """Every RPC through the real client, the gateway, the real PostgREST and a real Postgres."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
 
 import pytest
+from tests.conftest import Supabase
 
 from leadhook.domain.console import AuditFilter, LeadSearch
 from leadhook.domain.job import Batch, ClaimedLead, ClaimRequest, LeaseRef, ParkedKey, Release, Renewal, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.store import StoreError, SupabaseStore, open_store
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from uuid import UUID
-
-    from tests.conftest import Supabase
 
 USER = "00000000-0000-4000-8000-000000000001"
 
