@@ -7,6 +7,7 @@ from typing import Protocol
 import pytest
 from tests.commands import runner
 from tests.conftest import Supabase
+from tests.support.application import Application
 from tests.support.model import Model
 from tests.support.project import Project, local_project
 
@@ -33,6 +34,15 @@ def operator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return run(*arguments)
 
     return operator
+
+
+@pytest.fixture
+def application(wired_supabase: Supabase) -> Iterator[Application]:
+    """Of the test's own project, which has a Gemini key."""
+    application = Application(wired_supabase.database.conninfo)
+    application.set_keys("visibly-fake-gemini-key")
+    yield application
+    application.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,23 +6,20 @@ given a signed-in user's token.
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Final
 
-import jwt
 import pytest
 from tests.browser import chromium
 from tests.docs_blocks import block
 from tests.support.names import new_ids
 from tests.support.npm import package
 from tests.support.project import Project
-
-from leadhook.local.keys import keys_of
 
 PAGE: Final = "docs/answers.md"
 REFUSED: Final = "42501"
@@ -47,29 +44,15 @@ def bundle() -> str:
     return (package("@supabase/supabase-js") / "dist/umd/supabase.js").read_text()
 
 
-class Site(BaseHTTPRequestHandler):
-    def __init__(self, files: dict[str, str], *args: Any) -> None:
-        self.files = files
-        super().__init__(*args)
-
-    def do_GET(self) -> None:
-        text = self.files.get(self.path)
-        body = (text or "").encode()
-        self.send_response(404 if text is None else 200)
-        kind = "text/html" if self.path == "/" else "text/javascript"
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Site(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
 
 
 @contextmanager
-def site(files: dict[str, str]) -> Iterator[str]:
-    """Serve these files on this machine during the block; yield the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, files))
+def site(directory: Path) -> Iterator[str]:
+    """Serve this directory on this machine during the block; yield the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, directory=directory))
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -85,15 +68,14 @@ Browse = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def browse(bundle: str) -> Iterator[Browse]:
+def browse(bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse]:
     """One browser for the tests of this file, with the page's module as `page`."""
-    files = {
-        "/": HTML,
-        "/supabase.js": bundle,
-        "/supabase-js.mjs": SUPABASE_JS,
-        "/page.mjs": block(PAGE, "The page's code", "js"),
-    }
-    with chromium() as browser, browser.tab() as tab, site(files) as url:
+    directory = tmp_path_factory.mktemp("site")
+    (directory / "index.html").write_text(HTML)
+    (directory / "supabase.js").write_text(bundle)
+    (directory / "supabase-js.mjs").write_text(SUPABASE_JS)
+    (directory / "page.mjs").write_text(block(PAGE, "The page's code", "js"))
+    with chromium() as browser, browser.tab() as tab, site(directory) as url:
 
         def browse(script: str) -> Any:
             tab.page.goto(url)
@@ -104,13 +86,10 @@ def browse(bundle: str) -> Iterator[Browse]:
 
 def connection(stack: Project, user: uuid.UUID | None) -> str:
     """JavaScript that makes the client `supabase`: of a signed-in user, or of a stranger with the publishable key."""
-    keys = keys_of(stack.directory / "secrets.json")
-    given = f"{json.dumps(stack.facts['supabase_url'])}, {json.dumps(keys.publishable_key)}"
+    given = f"{json.dumps(stack.facts['supabase_url'])}, {json.dumps(stack.keys.publishable_key)}"
     if user is None:
         return f"const supabase = page.connect({given});"
-    claims = {"sub": str(user), "role": "authenticated", "exp": int(time.time()) + 3600}
-    token = jwt.encode(claims, keys.jwt_secret, "HS256")
-    return f"const supabase = page.connect({given}, {{accessToken: async () => {json.dumps(token)}}});"
+    return f"const supabase = page.connect({given}, {{accessToken: async () => {json.dumps(stack.signed_in(user))}}});"
 
 
 def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: Project) -> None:

@@ -6,19 +6,20 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
 from tests.conftest import Supabase
 from tests.stack.google import SECRET, Google, standing_in
 from tests.support import forked
+from tests.support.application import Application
 
 from leadhook.domain.job import ClaimRequest, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.store import SupabaseStore, open_store
 
-USER = "00000000-0000-4000-8000-000000000001"
+USER = UUID("00000000-0000-4000-8000-000000000001")
 LEADS = 24
 NEVER = 999
 
@@ -26,8 +27,9 @@ NEVER = 999
 class Operator:
     """A terminal in its own directory."""
 
-    def __init__(self, supabase: Supabase, google: Google, directory: Path) -> None:
+    def __init__(self, supabase: Supabase, application: Application, google: Google, directory: Path) -> None:
         self.supabase = supabase
+        self.application = application
         self.google = google
         self.results = directory / "evaluation.jsonl"
         self._directory = directory
@@ -62,15 +64,10 @@ class Operator:
         lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         return [line["scored"] for line in lines if "scored" in line]
 
-    def value(self, query: str) -> Any:
-        with self.supabase.database.connect() as owner:
-            row = owner.execute(query.encode()).fetchone()
-        return row[0] if row else None
-
     @property
     def spent(self) -> float:
         """Dollars of today."""
-        return float(self.value("select coalesce(sum(spent_usd), 0) from leadhook.costs"))
+        return float(self.application.value("select coalesce(sum(spent_usd), 0) from leadhook.costs"))
 
 
 async def answer(store: SupabaseStore) -> None:
@@ -99,24 +96,22 @@ async def answer(store: SupabaseStore) -> None:
 
 
 @pytest.fixture
-async def operator(wired_supabase: Supabase, tmp_path: Path) -> AsyncIterator[Operator]:
+async def operator(wired_supabase: Supabase, application: Application, tmp_path: Path) -> AsyncIterator[Operator]:
     """Leads that were answered before, whose score rises above 50 with the company's criteria."""
-    with wired_supabase.database.connect() as owner:
-        owner.execute("insert into gemini_api (api_key) values (%s)", [SECRET])
-        owner.execute(
-            "insert into all_leads (lead_id, user_id, tag, scrapped)"
-            " select 'lead-' || lpad(n::text, 2, '0'), %s, 't', true from generate_series(1, %s) n",
-            [USER, LEADS],
-        )
-        owner.execute(
-            "insert into lead_details (lead_id, name, title, company_name, bio)"
-            " select lead_id, 'Jane <b>Doe', 'CTO', 'Acme Pumps', 'Twenty years of pumps.' from all_leads"
-        )
-        owner.execute("insert into prompts (user_id, tag, message_prompt) values (%s, 't', 'Be kind.')", [USER])
+    application.set_keys(SECRET)
+    leads = [f"lead-{n:02}" for n in range(1, LEADS + 1)]
+    application.bring(
+        leads,
+        application.new_group(USER, "t"),
+        name="Jane <b>Doe",
+        title="CTO",
+        company_name="Acme Pumps",
+        bio="Twenty years of pumps.",
+    )
     async with open_store(wired_supabase.url, wired_supabase.secret_key) as store:
         await answer(store)
     async with standing_in() as google:
-        yield Operator(wired_supabase, google, tmp_path)
+        yield Operator(wired_supabase, application, google, tmp_path)
 
 
 async def test_a_prompt_is_evaluated(operator: Operator, tmp_path: Path) -> None:
@@ -138,7 +133,7 @@ async def test_a_prompt_is_evaluated(operator: Operator, tmp_path: Path) -> None
     assert operator.spent == pytest.approx(found["spent"]["total_usd"])
     assert len(await operator.google.calls()) == 12  # 5 scores, 5 messages, 2 scores again
     assert "Technical founders" in json.dumps(await operator.google.body(1))
-    assert operator.value("select count(*) from llm_response where score = 30") == LEADS
+    assert operator.application.value("select count(*) from llm_response where score = 30") == LEADS
 
     code, out, _ = await operator.evaluate(*arguments)
     assert (code, "cross 50 upwards      5" in out) == (0, True)
@@ -173,7 +168,7 @@ async def test_ctrl_c_keeps_what_was_bought_and_the_next_run_buys_the_rest(opera
 async def test_a_budget_and_a_pause_stop_it(operator: Operator) -> None:
     """Nothing is begun that could cost more than is left; a pause stops all."""
     async with open_store(operator.supabase.url, operator.supabase.secret_key) as store:
-        await store._call("leadhook_set_budget", {"p_user_id": USER, "p_daily_usd": 0.037, "p_actor": "ann"})
+        await store._call("leadhook_set_budget", {"p_user_id": str(USER), "p_daily_usd": 0.037, "p_actor": "ann"})
         code, out, err = await operator.evaluate("--yes", "--json")
         found = json.loads(out)
         assert code == 1

@@ -2,23 +2,19 @@
 
 import json
 import re
+from uuid import UUID
 
 import pytest
 from tests.conftest import Supabase
 from tests.stack.conftest import Operator
+from tests.support.application import Application
 
-USER = "00000000-0000-4000-8000-000000000001"
+USER = UUID("00000000-0000-4000-8000-000000000001")
 
 
 @pytest.fixture
-def lead_id(wired_supabase: Supabase) -> str:
-    lead_id = "a/'\"😀\x1b[2J"
-    with wired_supabase.database.connect() as owner:
-        owner.execute(
-            "insert into all_leads (lead_id, user_id, tag, scrapped) values (%s, %s, E'\\x1b[31mred', true)",
-            [lead_id, USER],
-        )
-        owner.execute("insert into lead_details (lead_id) values (%s)", [lead_id])
+def lead_id(application: Application) -> str:
+    (lead_id,) = application.bring(["a/'\"😀\x1b[2J"], (USER, "\x1b[31mred"))
     return lead_id
 
 
@@ -80,16 +76,14 @@ def test_status_is_one_screen_and_says_what_keeps_leads_back(operator: Operator,
 
 
 def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(
-    operator: Operator, wired_supabase: Supabase
+    operator: Operator, wired_supabase: Supabase, application: Application
 ) -> None:
     """Exit 1, and the command that ends exactly this pause."""
-    with wired_supabase.database.connect() as owner:
-        owner.execute("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
-        owner.execute("select public.leadhook_sweep('worker-1')")
-        owner.execute("select public.leadhook_pause(%s, 'it''s', 'ada')", [USER])
-        owner.execute(
-            "insert into leadhook.jobs (lead_id, state) select i::text, 'held' from generate_series(1, 1001) as i"
-        )
+    application.run("select public.leadhook_sweep('worker-1')")
+    application.run("select public.leadhook_pause(%s, 'it''s', 'ada')", USER)
+    application.run(
+        "insert into leadhook.jobs (lead_id, state) select i::text, 'held' from generate_series(1, 1001) as i"
+    )
     code, out, _ = operator(wired_supabase, "status")
     assert code == 1
     assert "Leads are waiting because:" in out
@@ -99,26 +93,20 @@ def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(
 
 
 @pytest.fixture
-def answered(wired_supabase: Supabase) -> str:
-    with wired_supabase.database.connect() as owner:
-        owner.execute(
-            "insert into all_leads (lead_id, user_id, tag, scrapped) values ('lead-1', %s, 'founders', true)", [USER]
-        )
-        owner.execute(
-            "insert into lead_details (lead_id, name, sent_to_llm) values ('lead-1', E'Ann\\x1b[2J Müller', true)"
-        )
-        owner.execute("insert into prompts (user_id, tag) values (%s, 'founders')", [USER])
-        owner.execute(
-            "insert into leadhook.jobs (lead_id, user_id, tag, state) values ('lead-1', %s, 'founders', 'done')"
-            " on conflict (lead_id) do update set state = 'done', user_id = excluded.user_id, tag = excluded.tag",
-            [USER],
-        )
-        owner.execute(
-            "insert into leadhook.results (lead_id, run, score, response, should_contact, matched, missed, flags,"
-            " subject, message, written) values ('lead-1', 1, 82, %s, true, '{runs a fintech}', '{is a founder}',"
-            " '{asks_for_score}', E'Hello\\nthere', E'Dear Ann,\\n\\nBest\\x1b]0;x\\x07', true)",
-            ["Has led a payment team for ten years and speaks often of what we sell. " * 2],
-        )
+def answered(application: Application) -> str:
+    group = application.new_group(USER, "founders")
+    application.bring(["lead-1"], group, name="Ann\x1b[2J Müller", sent_to_llm=True)
+    application.run(
+        "insert into leadhook.jobs (lead_id, user_id, tag, state) values ('lead-1', %s, 'founders', 'done')"
+        " on conflict (lead_id) do update set state = 'done', user_id = excluded.user_id, tag = excluded.tag",
+        USER,
+    )
+    application.run(
+        "insert into leadhook.results (lead_id, run, score, response, should_contact, matched, missed, flags,"
+        " subject, message, written) values ('lead-1', 1, 82, %s, true, '{runs a fintech}', '{is a founder}',"
+        " '{asks_for_score}', E'Hello\\nthere', E'Dear Ann,\\n\\nBest\\x1b]0;x\\x07', true)",
+        "Has led a payment team for ten years and speaks often of what we sell. " * 2,
+    )
     return "lead-1"
 
 
@@ -137,7 +125,7 @@ def test_answers_are_listed_at_80_columns_without_a_strangers_escape_sequence(
         assert words in plain, words
 
     code, out, _ = operator(
-        wired_supabase, "answers", "--json", "--min-score", "50", "--user", USER, "--tag", "founders"
+        wired_supabase, "answers", "--json", "--min-score", "50", "--user", str(USER), "--tag", "founders"
     )
     (found,) = json.loads(out)["answers"]
     assert (code, found["message"], found["matched"]) == (0, "Dear Ann,\n\nBest\x1b]0;x\x07", ["runs a fintech"])

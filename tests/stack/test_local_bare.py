@@ -1,21 +1,18 @@
 """`leadhook local up --bare`: the dump of a project whose users sign in loads, works, and takes leadhook in."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import Request, urlopen
 from uuid import UUID, uuid4
 
-import jwt
 import pytest
 from tests.conftest import PATIENCE_S
 from tests.support.processes import run_leadhook
 from tests.support.project import Project, local_project
 
 from leadhook.command_error import CommandError
-from leadhook.local.keys import keys_of
 from leadhook.local.state import State
 
 DUMP: Final = (Path(__file__).parents[1] / "sql/existing/dump_with_auth.sql").read_text()
@@ -56,21 +53,13 @@ def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: Project) -> Non
     assert read(stack, "all_leads", other) == [{"lead_id": "of-jo"}]
     assert read(stack, "all_leads", None) == []
 
-    claimed = call(
-        stack,
-        "leadhook_claim",
-        {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_low_priority_limit": 10},
-    )
+    claimed = claim(stack)
     assert {lead["lead_id"] for lead in claimed["leads"]} == {"of-eva", "of-jo"}
     stack.run("insert into public.llm_response (lead_id, score) values ('of-eva', 80), ('of-jo', 20)")
     assert read(stack, "my_answers", EVA) == [{"lead_id": "of-eva"}]
 
     stack.run("delete from auth.users where id = %s", EVA)
-    call(
-        stack,
-        "leadhook_claim",
-        {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_low_priority_limit": 10},
-    )
+    claim(stack)
     for table in ("public.all_leads", "public.lead_details", "public.llm_response", "leadhook.jobs"):
         assert stack.run(f"select lead_id from {table}") == [("of-jo",)], table  # noqa: S608 - a name from above
 
@@ -127,14 +116,14 @@ def leadhook(stack: Project, *arguments: str) -> str:
 
 def read(stack: Project, table: str, user: UUID | None) -> Any:
     """The lead ids that a signed-in user reads through the gateway; a stranger when None."""
-    keys = keys_of(stack.directory / "secrets.json")
-    claims = {"sub": str(user), "role": "authenticated", "exp": int(time.time()) + 3600}
-    token = keys.anon_key if user is None else jwt.encode(claims, keys.jwt_secret, "HS256")
-    return ask(stack, f"{table}?select=lead_id", keys.publishable_key, token)
+    token = stack.keys.anon_key if user is None else stack.signed_in(user)
+    return ask(stack, f"{table}?select=lead_id", stack.keys.publishable_key, token)
 
 
-def call(stack: Project, function: str, arguments: dict[str, object]) -> Any:
-    return ask(stack, f"rpc/{function}", stack.facts["secret_key"], None, arguments)
+def claim(stack: Project) -> Any:
+    limits = {"p_limit": 10, "p_low_priority_limit": 10}
+    body = {"p_token": str(uuid4()), "p_worker": "test"} | limits
+    return ask(stack, "rpc/leadhook_claim", stack.facts["secret_key"], None, body)
 
 
 def ask(stack: Project, path: str, key: str, token: str | None, body: object = None) -> Any:

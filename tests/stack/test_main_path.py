@@ -12,7 +12,7 @@ from tests.conftest import poll
 from tests.stack.conftest import STATIC_HEADER
 from tests.support.model import Model
 from tests.support.names import new_ids
-from tests.support.processes import ask, run_leadhook
+from tests.support.processes import run_leadhook
 from tests.support.project import Project, local_project
 
 from leadhook.local.state import service_environment
@@ -192,9 +192,8 @@ def test_what_the_application_refuses_is_told_and_the_others_are_saved(stack: Pr
     assert code == "refused"
     assert "not_him" in reason
 
-    token = stack.facts["admin_token"]
     calls = len(stack.model.calls())
-    ask(f"{stack.facts['service_url']}/replay", method="POST", body={"lead_ids": [leads[17]]}, token=token)
+    stack.ask("replay", method="POST", body={"lead_ids": [leads[17]]})
     stack.wait_for_answers(leads)
     assert len(stack.model.calls()) == calls, "the answer was paid for and must not be bought again"
 
@@ -206,8 +205,7 @@ def test_a_replay_scores_again_and_never_changes_sent_to_llm(stack: Project) -> 
     stack.wait_for_answers([lead])
     stack.run("update public.llm_response set response = 'old' where lead_id = %s", lead)
 
-    token = stack.facts["admin_token"]
-    reply = ask(f"{stack.facts['service_url']}/replay", method="POST", body={"lead_ids": [lead, "nobody"]}, token=token)
+    reply = stack.ask("replay", method="POST", body={"lead_ids": [lead, "nobody"]})
 
     assert [(item["lead_id"], item["outcome"]) for item in reply["leads"]] == [(lead, "queued"), ("nobody", "unknown")]
     poll(lambda: stack.run("select count(*) from leadhook.results where lead_id = %s and written", lead) == [(2,)])
@@ -303,11 +301,9 @@ def test_webhooks_off_the_sweep_alone_answers_them() -> None:
 def test_where_a_lead_stands_is_told_over_http(stack: Project) -> None:
     """From what is missing, over a pause, to the answer and its webhook; an id with everything in it."""
     user, tag, (lead,) = uuid.uuid4(), "explanation", new_ids(1, """/'"%😀""")
-    url = f"{stack.facts['service_url']}/leads/{quote(lead, safe='')}"
 
-    def explanation() -> dict[str, Any]:
-        found: dict[str, Any] = ask(url, token=stack.facts["admin_token"])
-        return found
+    def explanation() -> Any:
+        return stack.ask(f"leads/{quote(lead, safe='')}")
 
     unknown = explanation()
     assert unknown["status"] == 404

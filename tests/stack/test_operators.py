@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Final
+from uuid import UUID
 
 import pytest
 from tests.commands import command_paths
 from tests.conftest import Supabase, serving_supabase
 from tests.stack.conftest import Operator
+from tests.support.application import Application
 from tests.support.databases import Databases
 
 from leadhook.cli import app
@@ -46,26 +49,21 @@ def project(
     """A lead that was answered, one that is held, and a replay that was stopped."""
     for database in databases.copies(wired_template):
         with serving_supabase(database, tmp_path_factory.mktemp("postgrest")) as supabase:
-            with database.connect() as owner:
-                owner.execute(
-                    "insert into all_leads (lead_id, user_id, tag, scrapped)"
-                    " select 'lead-' || n, %s, 'founders', true from generate_series(1, 2) as n",
-                    [USER],
-                )
-                owner.execute("insert into lead_details (lead_id, name) values ('lead-1', 'Ann'), ('lead-2', 'Bo')")
-                owner.execute("insert into prompts (user_id, tag) values (%s, 'founders')", [USER])
-                owner.execute(
+            with closing(Application(database.conninfo)) as application:
+                application.bring(["lead-1", "lead-2"], application.new_group(UUID(USER), "founders"))
+                application.run(
                     "insert into leadhook.jobs (lead_id, user_id, tag, state)"
                     " values ('lead-1', %s, 'founders', 'done'), ('lead-2', %s, 'founders', 'held')"
                     " on conflict (lead_id) do update set state = excluded.state",
-                    [USER, USER],
+                    USER,
+                    USER,
                 )
-                owner.execute(
+                application.run(
                     "insert into leadhook.results (lead_id, run, score, response, should_contact, matched, missed,"
                     " flags, subject, message, written)"
                     " values ('lead-1', 1, 40, 'A reason', false, '{}', '{}', '{}', '', '', true)"
                 )
-                owner.execute("insert into leadhook.replays (actor, phase) values ('cli:ada', 'stopped')")
+                application.run("insert into leadhook.replays (actor, phase) values ('cli:ada', 'stopped')")
             yield supabase
 
 

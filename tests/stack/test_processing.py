@@ -7,7 +7,7 @@ from typing import Any
 from tests.conftest import poll
 from tests.support.model import Model
 from tests.support.names import new_ids
-from tests.support.processes import ask, events_in
+from tests.support.processes import events_in
 from tests.support.project import Project
 
 KEY = "visibly-fake-key-of-a-caller"
@@ -33,8 +33,7 @@ SHAPE = [
 
 
 def process(stack: Project, path: str, **body: object) -> Any:
-    url, token = stack.facts["service_url"], stack.facts["admin_token"]
-    return ask(f"{url}/{path}", method="POST", body=TERMS | body, token=token)
+    return stack.ask(path, method="POST", body=TERMS | body)
 
 
 def test_a_lead_of_the_database_is_answered_and_written(stack: Project) -> None:
@@ -149,4 +148,4 @@ def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: Project) -
     tables = stack.run("select schemaname, tablename from pg_tables where schemaname in ('public', 'leadhook')")
     for schema, table in tables:
         assert stack.run(f'select from "{schema}"."{table}" as t where t::text like %s', f"%{secret}%") == []
-    assert ask(f"{stack.facts['service_url']}/ready")["ready"]
+    assert stack.ask("ready")["ready"]

@@ -5,28 +5,22 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.conftest import Supabase
+from tests.support.application import Application
 
 from leadhook.domain.console import AuditFilter, LeadSearch
 from leadhook.domain.job import Batch, ClaimedLead, ClaimRequest, LeaseRef, ParkedKey, Release, Renewal, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.store import StoreError, SupabaseStore, open_store
 
-USER = "00000000-0000-4000-8000-000000000001"
+USER = UUID("00000000-0000-4000-8000-000000000001")
 
 
 @pytest.fixture
-async def store(wired_supabase: Supabase) -> AsyncIterator[SupabaseStore]:
+async def store(wired_supabase: Supabase, application: Application) -> AsyncIterator[SupabaseStore]:
     """Three eligible leads, one of them awkward, and a key."""
-    with wired_supabase.database.connect() as owner:
-        owner.execute("insert into gemini_api (api_key) values ('visibly-fake-gemini-key')")
-        for lead_id in ('"a"/b\'c', "emoji 😀", "plain"):
-            owner.execute(
-                "insert into all_leads (lead_id, user_id, tag, scrapped) values (%s, %s, 't', true)", [lead_id, USER]
-            )
-            owner.execute(
-                "insert into lead_details (lead_id, name, bio) values (%s, 'Ada', repeat('ü', 50000))", [lead_id]
-            )
-        owner.execute("insert into prompts (user_id, tag, message_prompt) values (%s, 't', 'Be kind.')", [USER])
+    group = USER, "t"
+    application.bring(['"a"/b\'c', "emoji 😀", "plain"], group, name="Ada", bio="ü" * 50_000)
+    application.new_group(*group)
     async with open_store(wired_supabase.url, wired_supabase.secret_key) as store:
         yield store
 
@@ -80,7 +74,7 @@ async def test_claim_brings_all_that_a_score_needs(store: SupabaseStore) -> None
     batch = await claim(store)
     assert {lead.lead_id for lead in batch.leads} == {'"a"/b\'c', "emoji 😀", "plain"}
     assert len({id(lead.prompts) for lead in batch.leads}) == 1
-    assert batch.leads[0].prompts.message_prompt == "Be kind."
+    assert batch.leads[0].prompts.message_prompt == "Be brief."
     assert batch.leads[0].lead.bio == "ü" * 20_000  # cut in the database; the model sees less
     assert batch.leads[0].source == "webhook"
     assert batch.keys[0].api_key.get_secret_value() == "visibly-fake-gemini-key"
@@ -95,7 +89,7 @@ async def test_same_token_returns_the_same_leases(store: SupabaseStore) -> None:
     assert (await claim(store)).leads == ()
 
 
-async def test_result_is_written_once(store: SupabaseStore, wired_supabase: Supabase) -> None:
+async def test_result_is_written_once(store: SupabaseStore, application: Application) -> None:
     """Text that Postgres can't hold is cleaned; the repeated save says the same; a zombie is refused."""
     batch = await claim(store)
     saved = await store.save("w", [result(lease, "A\x00B\ud800") for lease in leases(batch)])
@@ -104,10 +98,9 @@ async def test_result_is_written_once(store: SupabaseStore, wired_supabase: Supa
     late = await store.save("w", [result(zombie), result(LeaseRef(lead_id="nobody", fence=1))])
     assert {reply.outcome for reply in (*saved.leases, *again.leases)} == {"saved"}
     assert {reply.outcome for reply in late.leases} == {"lease_lost", "gone"}
-    with wired_supabase.database.connect() as owner:
-        rows = owner.execute("select score, should_contact, subject from llm_response").fetchall()
-        assert rows == [(80, 1, "AB\ufffd")] * 3
-        assert owner.execute("select count(*) from lead_details where sent_to_llm").fetchone() == (3,)
+    rows = application.run("select score, should_contact, subject from llm_response")
+    assert rows == [(80, 1, "AB\ufffd")] * 3
+    assert application.value("select count(*) from lead_details where sent_to_llm") == 3
 
 
 async def test_paid_answer_travels_with_renewal_and_release(store: SupabaseStore) -> None:
@@ -164,7 +157,7 @@ async def test_console_reads_what_the_service_wrote(store: SupabaseStore) -> Non
     assert (await store.search_leads(LeadSearch(q="ada"), limit=2)).count == 3
     given = await store.lead_input(first.lead_id)
     assert given is not None
-    assert (given.lead.name, given.prompts.message_prompt) == ("Ada", "Be kind.")
+    assert (given.lead.name, given.prompts.message_prompt) == ("Ada", "Be brief.")
     assert await store.lead_input("no one") is None
     assert sum(hour.leads_in for hour in (await store.overview()).hours) == 0
     (key,) = (await store.gemini_keys()).keys

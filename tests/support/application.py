@@ -44,6 +44,11 @@ class Application:
     def transaction(self) -> AbstractContextManager[object]:
         return self.connection.transaction()
 
+    def set_keys(self, *keys: str) -> None:
+        """Have exactly these Gemini keys."""
+        self.run("delete from public.gemini_api")
+        self.run("insert into public.gemini_api (api_key) select unnest(%s::text[])", list(keys))
+
     def new_group(self, user: uuid.UUID | None = None, tag: str | None = None) -> Group:
         """Insert a prompts row, as when a user presses "run"."""
         group = user or uuid.uuid4(), tag or f"tag-{uuid.uuid4().hex[:8]}"

@@ -1,16 +1,20 @@
 """A whole local project in its own processes, and its application: `leadhook local up` under test."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import jwt
 from tests.canaries import assert_no_canaries, records, secrets_of
 from tests.support.application import Application
 from tests.support.clusters import open_directory
 from tests.support.model import Model
-from tests.support.processes import LocalStack
+from tests.support.processes import LocalStack, ask
 
+from leadhook.local.keys import Keys, keys_of
 from leadhook.local.state import service_environment
 
 SHORT_LEASES = {"lease_s": 3, "renew_s": 1, "start_limit_s": 1.5}
@@ -75,9 +79,21 @@ class Project(Application):
         self.model.forget()
 
     def set_keys(self, *keys: str) -> None:
-        self.run("delete from public.gemini_api")
-        self.run("insert into public.gemini_api (api_key) select unnest(%s::text[])", list(keys))
+        super().set_keys(*keys)
         self._keys.update(keys)
+
+    def ask(self, path: str, *, method: str = "GET", body: object = None) -> Any:
+        """Send the stack's service a request as an admin; a refusal is returned as its JSON, too."""
+        return ask(f"{self.facts['service_url']}/{path}", method=method, body=body, token=self.facts["admin_token"])
+
+    def signed_in(self, user: UUID) -> str:
+        """Return the token of a signed-in user."""
+        claims = {"sub": str(user), "role": "authenticated", "exp": int(time.time()) + 3600}
+        return jwt.encode(claims, self.keys.jwt_secret, "HS256")
+
+    @property
+    def keys(self) -> Keys:
+        return keys_of(self.directory / "secrets.json")
 
     def secrets(self) -> set[str]:
         return self._keys | secrets_of(self.facts)
