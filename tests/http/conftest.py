@@ -28,7 +28,7 @@ from leadhook.app import server_config
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import LeadSnapshot
-from leadhook.domain.replays import DryRun, ReplayedLead, ReplayReply, ReplayStatus
+from leadhook.domain.replays import ReplayCount, ReplayedLead, ReplayReply, ReplayStatus
 from leadhook.domain.results import Message, Score
 from leadhook.domain.status import KeyStatus, Status, WebhookSetup
 from leadhook.engine import OnDemandLead, TooManyOnDemandError
@@ -141,7 +141,7 @@ class FakeStore(SupabaseStore):
     replayed: list[tuple[list[str], str, str | None]] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     reply: ReplayReply | Exception = QUEUED
-    on_dry_run: list[DryRun] = field(default_factory=list)
+    on_dry_run: list[ReplayCount] = field(default_factory=list)
     forms: list[UUID] = field(default_factory=list)
     on_replay_status: ReplayStatus | Exception | None = None
     on_status: Status | Exception | None = GOOD_STATUS
@@ -178,7 +178,9 @@ class FakeStore(SupabaseStore):
         self.calls.append(("replay_filtered", fields, limit))
         return answer_or_raise(self.reply)
 
-    async def dry_run(self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, after: str = "") -> DryRun:
+    async def dry_run(
+        self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, after: str = ""
+    ) -> ReplayCount:
         self.calls.append(("dry_run", lead_ids, fields, limit, after))
         return self.on_dry_run.pop(0)
 

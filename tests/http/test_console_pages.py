@@ -9,7 +9,7 @@ import pytest
 
 from leadhook.domain.console import AuditFilter, LeadSearch
 from leadhook.domain.lead_snapshot import LeadSnapshot
-from leadhook.domain.replays import DryRun, ReplayStatus
+from leadhook.domain.replays import ReplayCount, ReplayStatus
 from leadhook.domain.status import Status
 from leadhook.store import StoreError
 
@@ -237,7 +237,7 @@ async def console(service: Service) -> Service:
     store = service.store
     store.rpc |= REPLIES
     store.snapshot, store.on_status = SNAPSHOT, STATUS
-    store.on_dry_run = [DryRun(counts={"queued": 3, "held": 1}, sample=(HOSTILE,))]
+    store.on_dry_run = [ReplayCount(counts={"queued": 3, "held": 1}, sample=(HOSTILE,))]
     store.on_replay_status = ReplayStatus.model_validate(
         {
             **{name: REPLAY[name] for name in ("replay_id", "phase", "actor", "reason", "created_at")},

@@ -8,7 +8,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from tests.browser import Tab, chromium
 
-from leadhook.domain.replays import DryRun
+from leadhook.domain.replays import ReplayCount
 from leadhook.web.openapi import SWAGGER_UI as FILES
 
 from .conftest import ADMIN, FakeStore, Service, serving
@@ -85,7 +85,7 @@ async def test_the_page_cannot_be_written_to(service: Service) -> None:
 
 @pytest.fixture
 def store() -> FakeStore:
-    return FakeStore(on_dry_run=[DryRun(counts={"queued": 3}, sample=("lead-17",))])
+    return FakeStore(on_dry_run=[ReplayCount(counts={"queued": 3}, sample=("lead-17",))])
 
 
 @pytest.fixture

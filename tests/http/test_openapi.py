@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from leadhook.domain.lead_snapshot import Eligibility, LeadSnapshot
-from leadhook.domain.replays import DryRun, ReplayStatus
+from leadhook.domain.replays import ReplayCount, ReplayStatus
 from leadhook.store import StoreError
 from leadhook.web.auth import Admins
 from leadhook.web.console.routes import PAGES
@@ -145,7 +145,7 @@ def hinder(service: Service, status: int) -> None:
 def answerable(service: Service) -> None:
     """What every right request needs."""
     service.store.snapshot = KNOWN
-    service.store.on_dry_run = [DryRun(counts={"queued": 1})]
+    service.store.on_dry_run = [ReplayCount(counts={"queued": 1})]
     service.store.on_replay_status = ReplayStatus(found=True, replay_id=12)
 
 

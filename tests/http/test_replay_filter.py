@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from leadhook.domain.forecast import Spending
-from leadhook.domain.replays import DryRun, LeadProgress, ReplayProgress, ReplayReply, ReplayStatus
+from leadhook.domain.replays import LeadProgress, ReplayCount, ReplayProgress, ReplayReply, ReplayStatus
 
 from .conftest import ADMIN, Service
 
@@ -51,7 +51,7 @@ async def test_times_reach_the_database_in_utc(service: Service, given: str, sen
 
 async def test_a_filter_that_matches_nothing_answers_0(service: Service) -> None:
     service.store.reply = ReplayReply(replay_id=9)
-    service.store.on_dry_run = [DryRun()]
+    service.store.on_dry_run = [ReplayCount()]
     assert (await service.ask("POST", "/replay", {"filter": {"tag": "x"}})).json()["counts"] == {}
     answer = (await service.ask("POST", "/replay", {"filter": {"tag": "x"}, "dry_run": True})).json()
     assert (answer["count"], answer["counts"], answer["sample"]) == (0, {}, [])
@@ -61,10 +61,10 @@ async def test_a_dry_run_sums_its_slices_and_changes_nothing(service: Service) -
     """Until the last one, or until as many are found as are asked for; with a forecast for all."""
     history = Spending(known=20, calls=40, input_tokens=2000, output_tokens=400, model_ms=40_000, cost_usd=0.2)
     service.store.on_dry_run = [
-        DryRun(
+        ReplayCount(
             counts={"queued": 25, "held": 1}, last_lead="m", sample=tuple(f"a{n}" for n in range(10)), usage=history
         ),
-        DryRun(counts={"queued": 5, "queued_after": 10}, last_lead="z", sample=("n",)),
+        ReplayCount(counts={"queued": 5, "queued_after": 10}, last_lead="z", sample=("n",)),
     ]
     answer = await service.ask("POST", "/replay", {"filter": {"all": True}, "limit": 40, "dry_run": True})
 
@@ -91,7 +91,7 @@ async def test_a_dry_run_sums_its_slices_and_changes_nothing(service: Service) -
 
 
 async def test_a_dry_run_without_any_history_has_no_forecast(service: Service) -> None:
-    service.store.on_dry_run = [DryRun(counts={"queued": 3})]
+    service.store.on_dry_run = [ReplayCount(counts={"queued": 3})]
     answer = await service.ask("POST", "/replay", {"lead_ids": ["a", "b", "c", "c"], "dry_run": True})
 
     assert (answer.json()["count"], answer.json()["forecast"]) == (3, None)

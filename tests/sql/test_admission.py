@@ -545,22 +545,22 @@ def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", mon
     user, resume = f"user {groups.USER}, tag", f"`leadhook resume --user {groups.USER} --tag"
     quoted = """'it'"'"'s'"""
     assert said == [
-        f"{user} it's is paused: leads wait, those in progress are finished; {resume} {quoted}` ends it",
-        f"{user} a is paused: leads wait, those in progress are finished; {resume} a` ends it",
-        f"{user} a was paused already; that pause stays as it was, and {resume} a` ends it",
-        "there is no pause of exactly everything: nothing was changed",
+        f"paused: {user} it's; leads wait, those in progress are finished; {resume} {quoted}` ends it",
+        f"paused: {user} a; leads wait, those in progress are finished; {resume} a` ends it",
+        f"already paused: {user} a; that pause stays as it was, and {resume} a` ends it",
+        "there is no pause of exactly all users: nothing was changed",
         f"still paused: {user} a; {resume} a` ends it",
         f"still paused: {user} it's; {resume} {quoted}` ends it",
         f"there is no pause of exactly {user} b: nothing was changed",
-        f"{user} a is resumed",
-        f"{user} it's is resumed",
+        f"resumed: {user} a",
+        f"resumed: {user} it's",
     ]
     assert [line.partition(" since ")[0] for line in listed[::2]] == [
-        f"{user} a has been paused",
-        f"{user} it's has been paused",
+        f"The work of {user} a has been paused",
+        f"The work of {user} it's has been paused",
     ]
-    assert listed[0].endswith("by cli:ada: spring cleaning")
-    assert listed[1] == f"  → {resume} a` ends it"
+    assert listed[0].endswith("by cli:ada: spring cleaning.")
+    assert listed[1] == f"  → {resume} a` ends the pause."
 
     said = lines("budget", "set", "2.5")
     claim(groups)
@@ -569,16 +569,16 @@ def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", mon
     overdrawn = lines("budget", "show")[0]
     said += lines("budget", "clear", "--yes") + lines("budget", "show")[:1]
     assert said == [
-        "budget for everything: $2.50 a day (UTC); $2.50 left today",
+        "budget for all users: $2.50 a day (UTC); $2.50 left today",
         (
-            "everything: $2.50 a day, $0.50 left; too little is left: a waiting lead may cost up to $1.00; "
-            "leads wait for midnight UTC or a higher budget"
+            "The daily budget of $2.5 for all users is spent ($0.50 left, and a lead may cost up to $1.00): "
+            "leads wait until midnight UTC."
         ),
         "today (UTC): $0.00 spent, $0.00 of it wasted, $2.00 reserved for leads in progress",
-        "everything has no budget: the cost of its leads is not limited",
+        "no budget for all users: the cost of leads is not limited by it",
         "there is no budget: the cost of leads is not limited",
     ]
-    assert overdrawn.startswith("everything: $2.50 a day, $0.00 left")
+    assert "for all users is spent ($0.00 left" in overdrawn
 
 
 def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(groups: "Sql", leadhook: "Run") -> None:
@@ -606,7 +606,7 @@ def test_resume_names_every_pause_that_still_holds(groups: "Sql", leadhook: "Run
     said = leadhook("resume", *(user if scope == "user" else ()))[1].splitlines()
     wider = f"still paused: user {groups.USER}; `leadhook resume --user {groups.USER}` ends it"
     if scope == "user":
-        wider = "still paused: everything; `leadhook resume` ends it"
+        wider = "still paused: all users; `leadhook resume` ends it"
     assert said[1:] == [
         wider,
         f"still paused: user {groups.USER}, tag a; `leadhook resume --user {groups.USER} --tag a` ends it",

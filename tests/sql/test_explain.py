@@ -199,7 +199,11 @@ def test_paused(ready: "Sql", whose: str) -> None:
     ready.rpc("leadhook_pause", p_user_id=other, p_tag=ready.TAG, p_actor="bob")
     found = explanation(ready)
     assert (found.diagnosis, found.state, len(found.pauses)) == ("paused", "ready", 1)
-    what = {"everything": "All work", "user": f"User {user}", "tag": f"User {user}, tag 'founders',"}[whose]
+    what = {
+        "everything": "All work",
+        "user": f"The work of user {user}",
+        "tag": f"The work of user {user}, tag founders",
+    }[whose]
     assert f"{what} has been paused since " in found.sentence
     assert found.sentence.endswith(" by ada: too many.")
     command = {"everything": "", "user": f" --user {user}", "tag": f" --user {user} --tag founders"}[whose]

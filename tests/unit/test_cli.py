@@ -15,9 +15,10 @@ from leadhook import __version__
 from leadhook.cli import database
 from leadhook.command_error import CommandError
 from leadhook.domain.forecast import TextSize
+from leadhook.domain.status import Scope
 from leadhook.install.install import InstallOptions
 from leadhook.settings import SettingsError
-from leadhook.store import Admission, Backlog, BudgetSet, Paused, Resumed, Scope, StoreError
+from leadhook.store import Admission, Backlog, BudgetSet, Paused, Resumed, StoreError
 from leadhook.store.operators import HeldGroup, ReleasedSlice
 
 URL = "https://example.com/webhooks/leads"

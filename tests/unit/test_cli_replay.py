@@ -11,7 +11,7 @@ from tests.commands import Run, runner, use_store
 from leadhook.domain.forecast import Spending
 from leadhook.domain.job import ReplaySlice
 from leadhook.domain.replays import (
-    DryRun,
+    ReplayCount,
     ReplayedLead,
     ReplayProgress,
     ReplayReply,
@@ -50,9 +50,9 @@ class _FakeStore:
             counts[lead.outcome] = counts.get(lead.outcome, 0) + 1
         return ReplayReply(replay_id=7, counts=counts, leads=self.leads)
 
-    async def dry_run(self, *_: object) -> DryRun:
+    async def dry_run(self, *_: object) -> ReplayCount:
         self.asked.append(("dry_run",))
-        return DryRun(counts={"queued": 1}, sample=("a",), usage=USAGE.model_copy(update={"known": 1}))
+        return ReplayCount(counts={"queued": 1}, sample=("a",), usage=USAGE.model_copy(update={"known": 1}))
 
     async def replay_status(self, replay_id: int, **_: object) -> ReplayStatus:
         self.asked.append(("status", replay_id))

@@ -163,10 +163,10 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "user paused": (
         {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER}]},
         "paused",
-        f"User {USER} has been paused",
+        f"The work of user {USER} has been paused",
     ),
     "tag paused": (
-        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER, "tag": "t"}]}, "paused", "tag 't', has been paused"
+        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER, "tag": "t"}]}, "paused", "tag t has been paused"
     ),
     "budget spent": (
         {"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 0}]},
@@ -253,7 +253,7 @@ def test_each_way_has_its_sentence(way: str) -> None:
     assert (diagnosis.code, words in diagnosis.sentence) == (code, True), diagnosis
     assert diagnosis.sentence.endswith(".")
     assert ".." not in diagnosis.sentence
-    assert diagnosis.next_step is None or diagnosis.next_step.endswith((".", ";", "`"))
+    assert not diagnosis.remedy or diagnosis.remedy.endswith((".", ";", "`"))
 
 
 def test_what_is_missing_comes_before_what_holds_up() -> None:
@@ -331,8 +331,7 @@ def test_a_moment_is_exact_and_near(seconds: float, words: str) -> None:
 def test_the_next_step_has_a_remedy_for_each_part_that_is_missing() -> None:
     """One of two would leave the lead where it is."""
     diagnosis = diagnose(snapshot(eligibility=NO_PROMPTS | {"scrapped": False}))
-    assert diagnosis.next_step is not None
-    assert "scrapped to true" in diagnosis.next_step
-    assert "Insert a prompts row" in diagnosis.next_step
+    assert "scrapped to true" in diagnosis.remedy
+    assert "Insert a prompts row" in diagnosis.remedy
     diagnosis = diagnose(snapshot(eligibility=NO_PROMPTS | {"tag": None}))
-    assert diagnosis.next_step == "Set all_leads.tag."
+    assert diagnosis.remedy == "Set all_leads.tag."

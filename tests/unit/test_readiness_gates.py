@@ -33,11 +33,11 @@ def test_pause_of_everything_is_a_reason_and_one_of_a_user_a_warning() -> None:
     )
     assert tuple(map(str, found.warnings)) == (
         (
-            f"User {USER}, tag 'a', has been paused since 2026-11-23T08:00:00Z by bo. "
+            f"The work of user {USER}, tag a has been paused since 2026-11-23T08:00:00Z by bo. "
             f"`leadhook resume --user {USER} --tag a` ends the pause."
         ),
         (
-            f"User {USER} has been paused since 2026-11-23T08:00:00Z by bo. "
+            f"The work of user {USER} has been paused since 2026-11-23T08:00:00Z by bo. "
             f"`leadhook resume --user {USER}` ends the pause."
         ),
     )
@@ -53,13 +53,13 @@ def test_spent_budget_of_all_is_a_reason_and_one_of_a_user_a_warning() -> None:
     found = check_admission(Status.model_validate({"budgets": budgets}))
     assert tuple(map(str, found.reasons)) == (
         (
-            "The daily budget of $5 for all users is spent: leads wait until midnight UTC. "
+            "The daily budget of $5 for all users is spent ($0.010 left): leads wait until midnight UTC. "
             "`leadhook budget set DOLLARS` raises it, and leads are claimed again at once."
         ),
     )
     assert tuple(map(str, found.warnings)) == (
         (
-            f"The daily budget of $0.5 for user {USER} is spent: leads wait until midnight UTC. "
+            f"The daily budget of $0.5 for user {USER} is spent ($0.00 left): leads wait until midnight UTC. "
             f"`leadhook budget set DOLLARS --user {USER}` raises it, and leads are claimed again at once."
         ),
         (

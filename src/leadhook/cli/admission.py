@@ -8,10 +8,11 @@ from cyclopts.validators import Number
 
 from leadhook.cli.asking import actor, ask
 from leadhook.cli.options import AsJson, ForTag, ForUser, Reason, Yes, scope
-from leadhook.cli.output import confirm, line, open_console, print_json
-from leadhook.domain.findings import resume_command
+from leadhook.cli.output import INDENT, confirm, line, open_console, print_json
+from leadhook.domain.findings import describe_budget, describe_pause
 from leadhook.domain.spend import dollars
-from leadhook.store import Scope, when_free
+from leadhook.domain.status import Scope
+from leadhook.store import when_free
 
 pause_app = App(name="pause")
 budget_app = App(name="budget", help="Limit the cost of leads per day.")
@@ -40,11 +41,11 @@ def pause(
     if as_json:
         print_json({**whose.model_dump(mode="json"), **reply.model_dump()})
         return
-    end = f"`{resume_command(user, tag)}` ends it"
+    end = f"`leadhook resume{whose.options}` ends it"
     if reply.already:
-        line(open_console(), f"{whose} was paused already; that pause stays as it was, and {end}")
+        line(open_console(), f"already paused: {whose}; that pause stays as it was, and {end}")
     else:
-        line(open_console(), f"{whose} is paused: leads wait, those in progress are finished; {end}")
+        line(open_console(), f"paused: {whose}; leads wait, those in progress are finished; {end}")
 
 
 @pause_app.command(name="list")
@@ -58,11 +59,9 @@ def list_pauses(*, as_json: AsJson = False) -> None:
         print_json({"pauses": [pause.model_dump(mode="json") for pause in pauses]})
         return
     console = open_console()
-    for found in pauses:
-        why = f": {found.reason}" if found.reason else ""
-        whose = Scope(user_id=found.user_id, tag=found.tag)
-        line(console, f"{whose} has been paused since {found.paused_at:%Y-%m-%d %H:%M %Z} by {found.actor}{why}")
-        line(console, f"→ `{resume_command(found.user_id, found.tag)}` ends it", indent=2)
+    for finding in map(describe_pause, pauses):
+        line(console, finding.sentence)
+        line(console, f"→ {finding.remedy}", indent=INDENT)
     if not pauses:
         line(console, "nothing is paused")
 
@@ -80,12 +79,10 @@ def resume(*, user: ForUser = None, tag: ForTag = None, reason: Reason = None, a
         print_json({**whose.model_dump(mode="json"), **reply.model_dump(mode="json")})
         return
     console = open_console()
-    line(
-        console,
-        f"{whose} is resumed" if reply.resumed else f"there is no pause of exactly {whose}: nothing was changed",
-    )
+    nothing = f"there is no pause of exactly {whose}: nothing was changed"
+    line(console, f"resumed: {whose}" if reply.resumed else nothing)
     for other in reply.pauses:
-        line(console, f"still paused: {other}; `{resume_command(other.user_id, other.tag)}` ends it")
+        line(console, f"still paused: {other}; `leadhook resume{other.options}` ends it")
 
 
 @budget_app.command(name="set")
@@ -125,7 +122,7 @@ def show_budgets(*, as_json: AsJson = False) -> None:
         return
     console = open_console()
     for budget in found.budgets:
-        line(console, str(budget))
+        line(console, describe_budget(budget))
     if not found.budgets:
         line(console, "there is no budget: the cost of leads is not limited")
     spend = found.spend
@@ -147,7 +144,7 @@ def _change_budget(user: UUID | None, daily_usd: float | None, reason: str | Non
     if as_json:
         print_json({"user_id": whose.model_dump(mode="json")["user_id"], **reply.model_dump()})
     elif daily_usd is None:
-        line(open_console(), f"{whose} has no budget: the cost of its leads is not limited")
+        line(open_console(), f"no budget for {whose}: the cost of leads is not limited by it")
     else:
         left = dollars(max(reply.left_usd or 0, 0))
         line(open_console(), f"budget for {whose}: {dollars(daily_usd)} a day (UTC); {left} left today")

@@ -128,7 +128,6 @@ def _describe_round(found: Backlog) -> Iterator[str]:
 def _describe_groups(found: Backlog) -> Iterator[str]:
     for group in found.groups[:_GROUPS_SHOWN]:
         asked = f", newest prompts row at {group.asked_at:%Y-%m-%d %H:%M}" if group.asked_at else ""
-        name = f"user {group.user_id}, tag {group.tag}"
-        yield f"  {name}: {group.held} held, {group.answered} of them answered before{asked}"
+        yield f"  {group}: {group.held} held, {group.answered} of them answered before{asked}"
     if len(found.groups) > _GROUPS_SHOWN:
         yield f"  and {len(found.groups) - _GROUPS_SHOWN} more users and tags"

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from leadhook.command_error import MisuseError
 from leadhook.domain.facts import in_utc
-from leadhook.store import Scope
+from leadhook.domain.status import Scope
 
 ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
 ForTag = Annotated[str | None, Parameter(help="Only leads of this tag.")]

@@ -62,8 +62,7 @@ def _lines(found: Status) -> Iterable[tuple[str, str]]:
     spent = f"{dollars(spend.spent_usd)} spent, {dollars(spend.wasted_usd)} of it wasted"
     yield "today", f"{spent}, {dollars(spend.reserved_usd)} reserved"
     for budget in found.budgets:
-        whose = budget.user_id or "all users"
-        yield "budget", f"{dollars(max(budget.left_usd, 0))} left of ${budget.daily_usd:g} for {whose}"
+        yield "budget", f"{dollars(max(budget.left_usd, 0))} left of ${budget.daily_usd:g} for {budget.whose}"
     yield "schema", found.migration or "no migration recorded by `leadhook migrate`"
 
 

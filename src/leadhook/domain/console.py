@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from leadhook.domain.facts import Facts, in_utc
 from leadhook.domain.forecast import TextSize
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.lead_snapshot import JobState
+from leadhook.domain.lead_snapshot import JobState, WebhookDelivery
 from leadhook.domain.replays import ReplaySummary
+from leadhook.domain.status import Scope
 
 COUNTED_UP_TO: Final = 10_000
 """Counts of the console end there."""
@@ -184,19 +185,8 @@ class Failures(Facts):
     groups: tuple[FailureGroup, ...] = ()
 
 
-class Delivery(Facts):
-    """A webhook, and pg_net's answer."""
-
+class Delivery(WebhookDelivery):
     id: int
-    reason: str
-    leads: int | None = None
-    sent_at: datetime
-    sent: bool
-    """false: there was no URL, no secret or no pg_net."""
-    queued: bool = False
-    """pg_net has not sent it yet."""
-    status_code: int | None = None
-    error: str | None = None
 
 
 class Deliveries(Facts):
@@ -225,11 +215,6 @@ class ListedKeys(Facts):
     keys: tuple[ListedKey, ...] = ()
 
 
-class Unparked(Facts):
-    unparked: bool
-    """false: it was not parked."""
-
-
 class RunningReplay(ReplaySummary):
     queued: int
     """All of its leads so far."""
@@ -241,14 +226,12 @@ class RunningReplay(ReplaySummary):
     """Expected; null: nothing ended lately."""
 
 
-class BacklogRelease(Facts):
+class BacklogRelease(Scope):
     """A release of the backlog that still queues leads, or of whose leads some are not scored yet."""
 
     release_id: int
     actor: str
     reason: str | None = None
-    user_id: UUID | None = None
-    tag: str | None = None
     created_at: datetime
     limit: int
     released: int
@@ -279,11 +262,9 @@ class Progress(Facts):
     release: RunningRelease | None = None
 
 
-class HeldScope(Facts):
+class HeldScope(Scope):
     """The held leads of a user and tag."""
 
-    user_id: UUID
-    tag: str
     asked_at: datetime | None = None
     """When its newest `prompts` row was written."""
     held: int

@@ -6,10 +6,9 @@ a pause, a budget, a key or the queue.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
-from shlex import quote
 from typing import Final, Literal
 
 from leadhook.domain.facts import Facts
@@ -34,7 +33,7 @@ from leadhook.domain.lead_snapshot import (
     OutboxEntry,
 )
 from leadhook.domain.phrases import clause, count_words, moment
-from leadhook.domain.status import COUNTED_UP_TO
+from leadhook.domain.status import COUNTED_UP_TO, Scope
 
 State = JobState | Literal["unknown", "untracked"]
 
@@ -82,15 +81,6 @@ _NEEDS_A_WORKER: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """The state of the lead, and what a person can do about it, if anything."""
-
-    code: DiagnosisCode
-    sentence: str
-    next_step: str | None = None
-
-
 class ExplainedAttempt(Attempt):
     """An attempt, with its outcome as a sentence."""
 
@@ -130,14 +120,14 @@ def explain(lead: LeadSnapshot, blockers: Sequence[str] = ()) -> Explanation:
         **facts,
         attempts=tuple(ExplainedAttempt(**dict(attempt), words=_outcome(attempt)) for attempt in lead.attempts),
         state=lead.job.state if lead.job else without_job,
-        diagnosis=diagnosis.code,
+        diagnosis=DiagnosisCode(diagnosis.code),
         sentence=diagnosis.sentence,
-        next_step=diagnosis.next_step,
+        next_step=diagnosis.remedy or None,
         remarks=(*(f"This service claims no leads now: {blocker}" for blocker in relevant), *find_remarks(lead)),
     )
 
 
-def diagnose(lead: LeadSnapshot) -> Diagnosis:
+def diagnose(lead: LeadSnapshot) -> Finding:
     """The first rule that applies."""
     return next(diagnosis for rule in _RULES if (diagnosis := rule(lead)) is not None)
 
@@ -154,55 +144,55 @@ def find_remarks(lead: LeadSnapshot) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _unknown(lead: LeadSnapshot) -> Diagnosis | None:
+def _unknown(lead: LeadSnapshot) -> Finding | None:
     eligibility = lead.eligibility
     if eligibility is None or eligibility.known:
         return None
     if lead.job is not None:
-        return Diagnosis(
+        return Finding(
             DiagnosisCode.UNKNOWN,
             "The lead was deleted from public.all_leads. The next claim erases everything leadhook stores about it.",
         )
     also = ", although public.lead_details has one" if eligibility.has_details else ""
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.UNKNOWN,
         f"The lead is unknown: public.all_leads has no row with this lead_id{also}.",
         "Insert the row, or check the id for spaces and spelling.",
     )
 
 
-def _leased(lead: LeadSnapshot) -> Diagnosis | None:
+def _leased(lead: LeadSnapshot) -> Finding | None:
     job = lead.job
     if job is None or job.state != "leased" or job.lease_until is None:
         return None
     if job.lease_until <= lead.now:
         ended = moment(job.lease_until, lead.now)
-        return Diagnosis(
+        return Finding(
             DiagnosisCode.LEASED,
             f"Worker {job.worker} stopped renewing its lease of the lead, which expired at {ended}. The next claim "
             "takes the lead over.",
         )
     since = f" since {moment(job.leased_at, lead.now)}" if job.leased_at else ""
     then = " A replay follows." if job.replay_after else ""
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.LEASED,
         f"Worker {job.worker} has been processing the lead{since}, attempt {job.attempts + 1} of {lead.max_attempts}. "
         f"Its lease lasts until {moment(job.lease_until, lead.now)} and is renewed while it works.{then}",
     )
 
 
-def _not_checkable(lead: LeadSnapshot) -> Diagnosis | None:
+def _not_checkable(lead: LeadSnapshot) -> Finding | None:
     """Checking eligibility raises, in the application's own views or functions."""
     if lead.eligibility is not None:
         return None
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.EVALUATION_FAILED,
         f"The database cannot check whether the lead is eligible: {clause(lead.failure)}.",
         "Fix what the application's tables or views do with this row; then change the row, or replay the lead.",
     )
 
 
-def _answered(lead: LeadSnapshot) -> Diagnosis | None:
+def _answered(lead: LeadSnapshot) -> Finding | None:
     job, eligibility = lead.job, lead.eligibility
     if job is None or eligibility is None or eligibility.unsent or not eligibility.has_details:
         return None
@@ -213,26 +203,26 @@ def _answered(lead: LeadSnapshot) -> Diagnosis | None:
     time = job.finished_at or (result.created_at if result else None)
     at = f" at {moment(time, lead.now)}" if time else ""
     if job.state == "done" and job.error_code:
-        return Diagnosis(
+        return Finding(
             DiagnosisCode.ANSWERED_WITHOUT_MESSAGE,
             f"The lead was answered{at}{score}, but it has no message: {clause(job.reason)} ({job.error_code}).",
             "`leadhook replay` buys only the message, unless the lead or its prompts row has changed since.",
         )
     where = "Its answer is in public.llm_response." if lead.answered else "Its row in public.llm_response is gone."
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.ANSWERED,
         f"The lead was answered{at}{score}. {where}",
-        None if lead.answered else "`leadhook replay` scores it again and writes a new answer.",
+        "" if lead.answered else "`leadhook replay` scores it again and writes a new answer.",
     )
 
 
-def _not_eligible(lead: LeadSnapshot) -> Diagnosis | None:
+def _not_eligible(lead: LeadSnapshot) -> Finding | None:
     """All that is missing in one sentence, with a remedy for each part."""
     if lead.eligibility is None or not (missing := _missing_parts(lead, lead.eligibility)):
         return None
     steps = [_supply(part, lead.eligibility) for part in missing]
     words = f"The lead is not eligible: {', and '.join(missing.values())}."
-    return Diagnosis(next(iter(missing)), words, " ".join(steps))
+    return Finding(next(iter(missing)), words, " ".join(steps))
 
 
 def _missing_parts(lead: LeadSnapshot, eligibility: Eligibility) -> dict[DiagnosisCode, str]:
@@ -270,7 +260,7 @@ def _empty_column(eligibility: Eligibility) -> str | None:
     return "tag" if eligibility.tag is None else None
 
 
-def _change_pending(lead: LeadSnapshot) -> Diagnosis | None:
+def _change_pending(lead: LeadSnapshot) -> Finding | None:
     """A change that makes the lead ready is in the outbox and has not been applied."""
     change = next((change for change in lead.outbox.of_lead if _wakes(lead, change)), None)
     if change is None:
@@ -281,13 +271,13 @@ def _change_pending(lead: LeadSnapshot) -> Diagnosis | None:
     changed = f"The lead is eligible. It changed at {moment(change.changed_at, lead.now)}"
     if change.return_to_outbox or (webhook is not None and webhook.arrived) or not lost:
         webhook_words = f" ({_describe_webhook(lead)})" if late else ""
-        return Diagnosis(
+        return Finding(
             DiagnosisCode.CHANGE_PENDING,
             f"{changed}{webhook_words}, and the next claim applies the change. Changes waiting to be applied: "
             f"{count_words(lead.outbox.total, 'change')}.",
-            "If that number does not fall, see GET /ready of the service." if late else None,
+            "If that number does not fall, see GET /ready of the service." if late else "",
         )
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.WEBHOOK_LOST,
         f"{changed}, but the service received no webhook for it: {_describe_webhook(lead)}. The sweep or the next "
         "webhook finds the lead.",
@@ -305,28 +295,27 @@ def _wakes(lead: LeadSnapshot, change: OutboxEntry) -> bool:
     return state == "waiting"
 
 
-def _held(lead: LeadSnapshot) -> Diagnosis | None:
+def _held(lead: LeadSnapshot) -> Finding | None:
     job = lead.job
     if job is None or job.state != "held" or lead.eligibility is None:
         return None
     has = ", and llm_response has an answer for it" if lead.answered else ""
-    tag = quote(lead.eligibility.tag or "")
+    scope = Scope(user_id=lead.eligibility.user_id, tag=lead.eligibility.tag)
     redo = " --redo" if lead.answered else ""
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.HELD,
         f"The lead was eligible before leadhook was installed{has}. It is held with the backlog until released.",
-        f"`leadhook backlog release --user {lead.eligibility.user_id} --tag {tag}{redo}` releases it with the others "
-        "of its user and tag.",
+        f"`leadhook backlog release{scope.options}{redo}` releases it with the others of its user and tag.",
     )
 
 
-def _dead(lead: LeadSnapshot) -> Diagnosis | None:
+def _dead(lead: LeadSnapshot) -> Finding | None:
     job = lead.job
     if job is None or job.state != "dead":
         return None
     at = f" at {moment(job.finished_at, lead.now)}" if job.finished_at else ""
     kept = " Its paid answer is kept and is not bought again." if job.checkpoint else ""
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.DEAD,
         f"The lead failed{at} and is not retried: {clause(job.reason)} ({job.error_code}).{kept}",
         f"{_remedy_of_death(job.error_code)} A change of its row or a new prompts row also retries it.",
@@ -344,23 +333,23 @@ def _remedy_of_death(code: str | None) -> str:
     return "Fix the cause, then run `leadhook replay`."
 
 
-def _unnoticed(lead: LeadSnapshot) -> Diagnosis | None:
+def _unnoticed(lead: LeadSnapshot) -> Finding | None:
     """Eligible, but no change of it reached the outbox."""
     if lead.job is not None and lead.job.state not in ("waiting", "done"):
         return None
     if silent := [table for table in lead.missing_triggers if table != "gemini_api"]:
         finding = triggers_missing(silent)
         words = f"The lead is eligible, but its change was not noticed. {finding.sentence}"
-        return Diagnosis(DiagnosisCode.TRIGGER_MISSING, words, finding.remedy)
+        return Finding(DiagnosisCode.TRIGGER_MISSING, words, finding.remedy)
     done = lead.job is not None and lead.job.state == "done"
     if lead.backlog == "hold" and lead.first_round_finished_at is None and not done:
-        return Diagnosis(
+        return Finding(
             DiagnosisCode.UNNOTICED,
             "The lead was eligible before leadhook was installed. The first round of the sweep has not finished; it "
             "adds the lead to the held backlog.",
             "Start the service, then run `leadhook backlog release`.",
         )
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.UNNOTICED,
         "The lead is eligible, but no change of it was recorded. The next round of the sweep, every "
         "SWEEP_INTERVAL_SEC, makes it ready.",
@@ -368,20 +357,20 @@ def _unnoticed(lead: LeadSnapshot) -> Diagnosis | None:
     )
 
 
-def _paused(lead: LeadSnapshot) -> Diagnosis | None:
+def _paused(lead: LeadSnapshot) -> Finding | None:
     return _blocked(describe_pause(lead.pauses[0], lead.now)) if lead.pauses else None
 
 
-def _out_of_budget(lead: LeadSnapshot) -> Diagnosis | None:
+def _out_of_budget(lead: LeadSnapshot) -> Finding | None:
     budget = next((b for b in lead.budgets if b.left_usd <= 0 or b.left_usd < (b.needed_usd or 0)), None)
     if budget is None:
         return None
     if budget.daily_usd <= 0 or budget.daily_usd < (budget.needed_usd or 0):
         return _blocked(budget_too_small(budget))
-    return _blocked(budget_spent(budget, budget.needed_usd, lead.now))
+    return _blocked(budget_spent(budget, lead.now))
 
 
-def _without_a_key(lead: LeadSnapshot) -> Diagnosis | None:
+def _without_a_key(lead: LeadSnapshot) -> Finding | None:
     finding = check_keys(lead.keys, lead.keys.parked, lead.now)
     returns = lead.keys.next_return_at
     # A key is available again before the lead's next attempt is due: the attempt is what it waits for.
@@ -390,37 +379,36 @@ def _without_a_key(lead: LeadSnapshot) -> Diagnosis | None:
     return _blocked(finding)
 
 
-def _blocked(finding: Finding) -> Diagnosis:
+def _blocked(finding: Finding) -> Finding:
     """A finding about the installation keeps a ready lead from being claimed; both have the same code."""
-    code = DiagnosisCode(finding.code)
-    return Diagnosis(code, f"The lead is ready but cannot be claimed. {finding.sentence}", finding.remedy)
+    return replace(finding, sentence=f"The lead is ready but cannot be claimed. {finding.sentence}")
 
 
-def _retrying(lead: LeadSnapshot) -> Diagnosis | None:
+def _retrying(lead: LeadSnapshot) -> Finding | None:
     job = _ready_job(lead)
     if job.available_at <= lead.now:
         return None
     failed = f"attempt {job.attempts} of {lead.max_attempts} failed" if job.attempts else "it was released"
     sooner = ", or earlier if another lead is answered" if job.decide_after else ""
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.RETRY,
         f"The lead is retried at {moment(job.available_at, lead.now)}{sooner}: {failed}, {clause(job.reason)} "
         f"({job.error_code}).",
     )
 
 
-def _unclaimed(lead: LeadSnapshot) -> Diagnosis | None:
+def _unclaimed(lead: LeadSnapshot) -> Finding | None:
     job, queue = _ready_job(lead), lead.queue
     if lead.now - job.available_at < PATIENCE or queue.leased or queue.finished_last_minute:
         return None
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.UNCLAIMED,
         f"The lead has been ready since {moment(job.available_at, lead.now)}, but no worker claims anything.",
         "Start the service; if it runs, its GET /ready says why it does not claim.",
     )
 
 
-def _queued(lead: LeadSnapshot) -> Diagnosis:
+def _queued(lead: LeadSnapshot) -> Finding:
     job, queue = _ready_job(lead), lead.queue
     place = _place_in_queue(lead)
     speed = f" {count_words(queue.finished_last_minute, 'lead')} finished in the last minute." * bool(queue.ahead)
@@ -428,9 +416,9 @@ def _queued(lead: LeadSnapshot) -> Diagnosis:
         replay = next((replay for replay in lead.replays if replay.id == job.replay_id), None)
         by = f", requested by {replay.actor} at {moment(replay.created_at, lead.now)}" if replay else ""
         words = f"The lead is queued for replay {job.replay_id}{by}, behind fresh leads. {place}{speed}"
-        return Diagnosis(DiagnosisCode.REPLAY_QUEUED, words)
+        return Finding(DiagnosisCode.REPLAY_QUEUED, words)
     since = moment(job.available_at, lead.now)
-    return Diagnosis(
+    return Finding(
         DiagnosisCode.QUEUED, f"The lead has been ready since {since} and waits for a free worker. {place}{speed}"
     )
 
@@ -452,7 +440,7 @@ def _ready_job(lead: LeadSnapshot) -> Job:
     return lead.job
 
 
-_RULES: Final[tuple[Callable[[LeadSnapshot], Diagnosis | None], ...]] = (
+_RULES: Final[tuple[Callable[[LeadSnapshot], Finding | None], ...]] = (
     _unknown,
     _leased,
     _not_checkable,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from http import HTTPStatus
-from shlex import quote
 from typing import Final
 
 from leadhook.domain.lead_snapshot import WebhookDelivery
@@ -128,7 +127,7 @@ def check_admission(status: Status) -> Findings:
     spent = [
         (budget.user_id is None and not (budget.too_small and budget.left_usd > 0), finding)
         for budget in status.budgets
-        if (finding := _budget_finding(budget))
+        if (finding := check_budget(budget))
     ]
     every = [*paused, *spent]
     return Findings(
@@ -250,27 +249,42 @@ def _is_redirect(code: int) -> bool:
 
 
 def describe_pause(pause: Pause, now: datetime | None = None) -> Finding:
-    what = "All work" if pause.user_id is None else f"User {pause.user_id}"
-    if pause.tag is not None:
-        what += f", tag {pause.tag!r},"
     why = f": {clause(pause.reason)}" if pause.reason else ""
+    what = "All work" if pause.user_id is None else f"The work of {pause}"
     words = f"{what} has been paused since {moment(pause.paused_at, now)} by {pause.actor}{why}."
-    return Finding(Code.PAUSED, words, f"`{resume_command(pause.user_id, pause.tag)}` ends the pause.")
+    return Finding(Code.PAUSED, words, f"`leadhook resume{pause.options}` ends the pause.")
 
 
-def budget_spent(budget: Budget, needed_usd: float | None = None, now: datetime | None = None) -> Finding:
+def check_budget(budget: BudgetStatus) -> Finding | None:
+    if budget.too_small:
+        return budget_too_small(budget)
+    return budget_spent(budget) if budget.spent else None
+
+
+def describe_budget(budget: BudgetStatus) -> str:
+    """Return what is left of a budget, and what its leads wait for if it is not enough."""
+    words = f"{budget.whose}: {dollars(budget.daily_usd)} a day, {dollars(max(budget.left_usd, 0))} left"
+    finding = check_budget(budget)
+    return finding.sentence if finding else words
+
+
+def budget_spent(budget: Budget, now: datetime | None = None) -> Finding:
     """Nothing is left of a day's budget, or less than a lead may cost."""
-    words, until = f"The daily budget of ${budget.daily_usd:g} for {_whose(budget)} is spent", "midnight UTC"
+    needs, until = "", "midnight UTC"
+    if budget.needed_usd and budget.left_usd > 0:
+        needs = f", and a lead may cost up to {dollars(budget.needed_usd)}"
     if now is not None:
-        needs = f", and a lead may cost up to {dollars(needed_usd)}" if needed_usd and budget.left_usd > 0 else ""
-        words += f" ({dollars(max(budget.left_usd, 0))} left{needs})"
         until = moment(datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC), now)
-    return Finding(Code.BUDGET_SPENT, f"{words}: leads wait until {until}.", _raise_budget(budget))
+    words = (
+        f"The daily budget of ${budget.daily_usd:g} for {budget.whose} is spent ({dollars(max(budget.left_usd, 0))} "
+        f"left{needs}): leads wait until {until}."
+    )
+    return Finding(Code.BUDGET_SPENT, words, _raise_budget(budget))
 
 
 def budget_too_small(budget: Budget) -> Finding:
     words = (
-        f"The daily budget of ${budget.daily_usd:g} for {_whose(budget)} is less than one lead may cost: leads wait "
+        f"The daily budget of ${budget.daily_usd:g} for {budget.whose} is less than one lead may cost: leads wait "
         "until it is raised."
     )
     return Finding(Code.BUDGET_TOO_SMALL, words, _raise_budget(budget))
@@ -360,12 +374,6 @@ def leads_unclaimed(unclaimed_ms: float, claimed_ms: float | None) -> Finding:
     return _no_worker(Code.LEADS_UNCLAIMED, words)
 
 
-def resume_command(user_id: object, tag: str | None) -> str:
-    """Return the command that ends the pause of exactly this scope."""
-    user = "" if user_id is None else f" --user {user_id}"
-    return f"leadhook resume{user}" + ("" if tag is None else f" --tag {quote(tag)}")
-
-
 _SWEEP: Final = "Leads wait for the sweep."
 
 
@@ -374,19 +382,8 @@ def _no_worker(code: Code, words: str) -> Finding:
     return Finding(code, words, remedy)
 
 
-def _budget_finding(budget: BudgetStatus) -> Finding | None:
-    if budget.too_small:
-        return budget_too_small(budget)
-    return budget_spent(budget) if budget.spent else None
-
-
-def _whose(budget: Budget) -> str:
-    return "all users" if budget.user_id is None else f"user {budget.user_id}"
-
-
 def _raise_budget(budget: Budget) -> str:
-    user = "" if budget.user_id is None else f" --user {budget.user_id}"
-    return f"`leadhook budget set DOLLARS{user}` raises it, and leads are claimed again at once."
+    return f"`leadhook budget set DOLLARS{budget.whose.options}` raises it, and leads are claimed again at once."
 
 
 def _describe_key(key: RestingKey, now: datetime | None) -> str:

@@ -119,13 +119,6 @@ class LeadKeys(KeyCounts):
     parked: tuple[RestingKey, ...] = ()
 
 
-class LeadBudget(Budget):
-    """A budget that pays for the lead."""
-
-    needed_usd: float | None = None
-    """The smallest amount needed by a lead that this budget turned away."""
-
-
 class WebhookDelivery(Facts):
     """A webhook sent for a change, with pg_net's response; once the change is applied, those within 5 s of it."""
 
@@ -280,7 +273,7 @@ class LeadSnapshot(Facts):
     keys: LeadKeys = LeadKeys()
     pauses: tuple[Pause, ...] = ()
     """The pauses that stop the lead, widest first."""
-    budgets: tuple[LeadBudget, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     """The budgets that pay for the lead."""
     webhooks: tuple[WebhookDelivery, ...] = ()
     """The webhooks, those nearest to the lead's change first."""

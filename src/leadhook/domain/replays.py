@@ -67,27 +67,19 @@ class Forecast(ReplayUsage):
     """How many of these leads have figures; the others are estimated by an average."""
 
 
-class DryRun(Facts):
-    """A slice of the leads of a replay, counted."""
+class ReplayCount(Facts):
+    """What a replay would do with all of its leads, or with a slice of them."""
 
     counts: dict[str, int] = Field(default_factory=dict)
+    """The number of leads by outcome."""
     last_lead: str | None = None
+    """Of a slice: where to continue; None after the last one."""
     sample: tuple[str, ...] = ()
+    """The first ids of the leads that would be scored."""
     usage: Spending = Spending()
     """The usage of the last scores of its leads, summed over `known` leads."""
     average: Spending = Spending()
     """The average usage of recent leads."""
-
-
-class ReplayCount(Facts):
-    """What a replay would do. Nothing was changed."""
-
-    counts: dict[str, int] = Field(default_factory=dict)
-    """The number of leads by outcome."""
-    sample: tuple[str, ...] = ()
-    """The first ids of the leads that would be scored."""
-    usage: Spending = Spending()
-    average: Spending = Spending()
     complete: bool = False
     """false: counting all leads took too long, and the figures are for a part of them."""
 
@@ -103,14 +95,13 @@ class ReplayCount(Facts):
         parallel = min(max(1, int(max_concurrency * LOW_PRIORITY_SHARE)), max(1, self.count))
         return Forecast.of(found, duration_s=round(found.model_ms / 1000 / parallel, 1), scored_before=self.usage.known)
 
-    def plus(self, piece: DryRun) -> "ReplayCount":
+    def plus(self, piece: "ReplayCount") -> "ReplayCount":
         names = self.counts | piece.counts
         return ReplayCount(
             counts={name: self.counts.get(name, 0) + piece.counts.get(name, 0) for name in names},
             sample=(self.sample + piece.sample)[:SAMPLE],
             usage=self.usage + piece.usage,
             average=piece.average,
-            complete=self.complete,
         )
 
 

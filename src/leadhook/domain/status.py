@@ -1,6 +1,7 @@
 """Everything that the database knows about the installation, as `public.leadhook_status` returns it."""
 
 from datetime import datetime
+from shlex import quote
 from typing import Final
 from uuid import UUID
 
@@ -37,11 +38,25 @@ class KeyStatus(KeyCounts):
     """Healthy keys that no call has succeeded with yet."""
 
 
-class Pause(Facts):
-    """A pause: of one user and tag; without a tag, of the whole user; without a user, of everything."""
+class Scope(Facts):
+    """A selection of leads. Without a tag: all leads of the user; without a user: all leads."""
 
     user_id: UUID | None = None
     tag: str | None = None
+
+    def __str__(self) -> str:
+        if self.user_id is None:
+            return "all users"
+        return f"user {self.user_id}" + (f", tag {self.tag}" if self.tag is not None else "")
+
+    @property
+    def options(self) -> str:
+        """The options of a command that name exactly this scope, with a space before each."""
+        user = "" if self.user_id is None else f" --user {self.user_id}"
+        return user + ("" if self.tag is None else f" --tag {quote(self.tag)}")
+
+
+class Pause(Scope):
     actor: str
     reason: str | None = None
     paused_at: datetime
@@ -54,6 +69,12 @@ class Budget(Facts):
     daily_usd: float
     left_usd: float
     """Not spent, and not reserved by leads being processed."""
+    needed_usd: float | None = Field(default=None, exclude_if=lambda needed: needed is None)
+    """The least that a lead may cost that this budget turned away, or that waits."""
+
+    @property
+    def whose(self) -> Scope:
+        return Scope(user_id=self.user_id)
 
 
 class BudgetStatus(Budget):

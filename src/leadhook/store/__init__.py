@@ -3,7 +3,7 @@
 from leadhook.domain.failure import StoreError
 from leadhook.store.client import SupabaseStore, open_store
 from leadhook.store.columns import cleaned
-from leadhook.store.operators import Admission, Backlog, BudgetSet, Paused, Resumed, Scope
+from leadhook.store.operators import Admission, Backlog, BudgetSet, Paused, Resumed
 from leadhook.store.release import Wanted, release_held, when_free
 from leadhook.store.replays import count_replay
 
@@ -13,7 +13,6 @@ __all__ = [
     "BudgetSet",
     "Paused",
     "Resumed",
-    "Scope",
     "StoreError",
     "SupabaseStore",
     "Wanted",

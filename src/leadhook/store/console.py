@@ -19,12 +19,12 @@ from leadhook.domain.console import (
     ListedKeys,
     Overview,
     Progress,
-    Unparked,
 )
 from leadhook.domain.lead import Prompts
 from leadhook.domain.replays import ReplayCount
+from leadhook.domain.status import Scope
 from leadhook.store.calls import Calls
-from leadhook.store.operators import Scope
+from leadhook.store.operators import of_scope
 from leadhook.store.replies import read_lead
 
 PAGE: Final = 25
@@ -67,10 +67,9 @@ class ConsoleCalls(Calls):
     async def gemini_keys(self) -> ListedKeys:
         return await self._ask("leadhook_keys", ListedKeys, {})
 
-    async def unpark_key(self, fingerprint: str, actor: str, reason: str | None = None) -> Unparked:
-        """Let a key be tried again now."""
-        parameters = {"p_fingerprint": fingerprint, "p_actor": actor, "p_reason": reason}
-        return await self._ask("leadhook_unpark_key", Unparked, parameters)
+    async def unpark_key(self, fingerprint: str, actor: str, reason: str | None = None) -> None:
+        """Let a key be tried again now; nothing changes if it is not parked."""
+        await self._call("leadhook_unpark_key", {"p_fingerprint": fingerprint, "p_actor": actor, "p_reason": reason})
 
     async def redeem_link(self, fingerprint: str, actor: str) -> bool:
         """Note that a sign-in link was used; False if it was before."""
@@ -83,14 +82,14 @@ class ConsoleCalls(Calls):
 
     async def held_leads(self, scope: Scope, *, redo: bool = False) -> HeldLeads:
         """Return how many leads are held, and of some of them what a release would come to."""
-        return await self._ask("leadhook_held_leads", HeldLeads, scope.parameters() | {"p_redo": redo})
+        return await self._ask("leadhook_held_leads", HeldLeads, of_scope(scope) | {"p_redo": redo})
 
     async def begin_release(
         self, scope: Scope, limit: int, actor: str, reason: str | None, request_id: UUID | None, *, redo: bool
     ) -> BegunRelease:
         """Begin to release held leads; the engine goes on. A call with the same request id is the same release."""
         given = {"p_limit": limit, "p_redo": redo, "p_actor": actor, "p_reason": reason, "p_request_id": request_id}
-        return await self._ask("leadhook_begin_release", BegunRelease, scope.parameters() | given)
+        return await self._ask("leadhook_begin_release", BegunRelease, of_scope(scope) | given)
 
     async def stop_release(self, release_id: int, actor: str, reason: str | None = None) -> BegunRelease:
         """Release no more leads; those that are queued stay so."""

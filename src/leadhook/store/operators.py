@@ -6,25 +6,12 @@ from uuid import UUID
 
 from leadhook.domain.console import HeldScope
 from leadhook.domain.facts import Facts
+from leadhook.domain.findings import describe_budget
 from leadhook.domain.forecast import TextSize
+from leadhook.domain.phrases import sentence
 from leadhook.domain.spend import dollars
-from leadhook.domain.status import BudgetStatus, Pause, Spend
+from leadhook.domain.status import BudgetStatus, Pause, Scope, Spend
 from leadhook.store.calls import Calls
-
-
-class Scope(Facts):
-    """A selection of leads. Without a tag: all leads of the user; without a user: all leads."""
-
-    user_id: UUID | None = None
-    tag: str | None = None
-
-    def parameters(self) -> dict[str, Any]:
-        return {"p_user_id": self.user_id, "p_tag": self.tag}
-
-    def __str__(self) -> str:
-        if self.user_id is None:
-            return "everything"
-        return f"user {self.user_id}" + (f", tag {self.tag}" if self.tag is not None else "")
 
 
 class Paused(Facts):
@@ -43,26 +30,9 @@ class BudgetSet(Facts):
     left_usd: float | None
 
 
-class NeededBudget(BudgetStatus):
-    """A budget, with the maximum cost of the cheapest waiting lead that exceeds it."""
-
-    needed_usd: float | None = None
-
-    def __str__(self) -> str:
-        left = dollars(max(self.left_usd, 0))
-        words = f"{Scope(user_id=self.user_id)}: {dollars(self.daily_usd)} a day, {left} left"
-        if not (self.spent or self.too_small):
-            return words
-        need = "" if self.needed_usd is None else f": a waiting lead may cost up to {dollars(self.needed_usd)}"
-        if self.too_small:
-            return f"{words}; too small{need or ' for any lead'}"
-        what = f"too little is left{need}" if self.left_usd > 0 else "spent"
-        return f"{words}; {what}; leads wait for midnight UTC or a higher budget"
-
-
 class Admission(Facts):
     pauses: tuple[Pause, ...] = ()
-    budgets: tuple[NeededBudget, ...] = ()
+    budgets: tuple[BudgetStatus, ...] = ()
     spend: Spend = Spend()
 
     def consequence(self, user_id: UUID | None, daily_usd: float | None) -> str | None:
@@ -70,7 +40,9 @@ class Admission(Facts):
         before = next((budget for budget in self.budgets if budget.user_id == user_id), None)
         whose = Scope(user_id=user_id)
         if daily_usd is None:
-            return None if before is None else f"{before}. Without it, the cost of {whose} is not limited."
+            return (
+                None if before is None else f"{sentence(describe_budget(before))} Without it, the cost is not limited."
+            )
         used = self.spend.spent_usd + self.spend.reserved_usd if user_id is None else 0
         used = used if before is None else before.daily_usd - before.left_usd
         spent = f"{dollars(used)} of {dollars(daily_usd)} a day is spent or reserved today"
@@ -118,14 +90,18 @@ class ReleasedSlice(Facts):
     unwanted: int
 
 
+def of_scope(scope: Scope) -> dict[str, Any]:
+    return {"p_user_id": scope.user_id, "p_tag": scope.tag}
+
+
 class OperatorCalls(Calls):
     async def pause(self, scope: Scope, actor: str, reason: str | None = None) -> Paused:
         """Stop claiming these leads; leads in progress are finished."""
-        return await self._ask("leadhook_pause", Paused, scope.parameters() | {"p_actor": actor, "p_reason": reason})
+        return await self._ask("leadhook_pause", Paused, of_scope(scope) | {"p_actor": actor, "p_reason": reason})
 
     async def resume(self, scope: Scope, actor: str, reason: str | None = None) -> Resumed:
         """End the pause of exactly this scope."""
-        return await self._ask("leadhook_resume", Resumed, scope.parameters() | {"p_actor": actor, "p_reason": reason})
+        return await self._ask("leadhook_resume", Resumed, of_scope(scope) | {"p_actor": actor, "p_reason": reason})
 
     async def set_budget(
         self, user_id: UUID | None, daily_usd: float | None, actor: str, reason: str | None = None

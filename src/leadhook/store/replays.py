@@ -7,7 +7,7 @@ from uuid import UUID
 import anyio
 
 from leadhook.domain.job import ReplaySlice
-from leadhook.domain.replays import DryRun, ReplayCount, ReplayReply, Replays, ReplayStatus
+from leadhook.domain.replays import ReplayCount, ReplayReply, Replays, ReplayStatus
 from leadhook.store.calls import Calls
 
 Fields = Mapping[str, Any]
@@ -28,10 +28,10 @@ class ReplayCalls(Calls):
 
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
-    ) -> DryRun:
+    ) -> ReplayCount:
         """Count the leads of a replay; with a filter, one slice after the given lead."""
         parameters = {"p_lead_ids": lead_ids, "p_filter": fields, "p_limit": limit, "p_after_lead": after}
-        return await self._ask("leadhook_replay_dry_run", DryRun, parameters)
+        return await self._ask("leadhook_replay_dry_run", ReplayCount, parameters)
 
     async def replay_status(
         self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = None

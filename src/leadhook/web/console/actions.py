@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, StringConstraints
 from starlette.responses import Response
 
-from leadhook.store import Scope, when_free
+from leadhook.domain.status import Scope
+from leadhook.store import when_free
 from leadhook.web.console.visit import Visit
 from leadhook.web.requests import Identifier, Problem
 

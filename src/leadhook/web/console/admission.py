@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from leadhook.domain.console import LeadSearch
-from leadhook.store import Scope
+from leadhook.domain.status import Scope
 from leadhook.web.console.actions import ScopeQuery, Why, of, perform, preview
 from leadhook.web.console.visit import Visit
 from leadhook.web.requests import Identifier, Problem
@@ -70,11 +70,9 @@ async def preview_budget(visit: Visit) -> Response:
     found = await visit.state["store"].admission()
     whose = Scope(user_id=query.user_id)
     consequence = found.consequence(query.user_id, query.daily_usd)
-    title = (
-        f"Remove the budget of {whose}" if query.daily_usd is None else f"Budget of {whose}: ${query.daily_usd:g} a day"
-    )
+    change = "remove it" if query.daily_usd is None else f"${query.daily_usd:g} a day"
     sentences = [consequence or f"{whose}: no lead is stopped, and none that waits continues because of it."]
-    return preview(visit, title, sentences, "Change the budget", back=BUDGETS)
+    return preview(visit, f"Budget for {whose}: {change}", sentences, "Change the budget", back=BUDGETS)
 
 
 async def set_budget(visit: Visit) -> Response:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from leadhook.domain.console import HeldLeads
 from leadhook.domain.forecast import estimate
 from leadhook.domain.phrases import amount, sentence
+from leadhook.domain.status import Scope
 from leadhook.prices import price_here
-from leadhook.store import Scope
 from leadhook.web.console.actions import ScopeQuery, Why, of, perform, preview
 from leadhook.web.console.visit import Id, Visit
 from leadhook.web.requests import Problem

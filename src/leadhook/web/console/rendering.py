@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from leadhook import __version__
+from leadhook.domain.findings import describe_budget
 from leadhook.domain.phrases import count, distance, duration_words
 from leadhook.domain.spend import dollars
 
@@ -58,6 +59,7 @@ ENVIRONMENT.filters |= {
     "number": "{:,}".format,
     "count": count,
     "duration": duration_words,
+    "budget": describe_budget,
     "commands": _commands,
 }
 ENVIRONMENT.globals |= {"url": url, "time": _time, "version": __version__}

@@ -32,11 +32,11 @@ async def list_failures(visit: Visit) -> Response:
 
 
 async def preview_replay(visit: Visit) -> Response:
-    wanted, store, found = _wanted(visit), visit.state["store"], ReplayCount(complete=True)
+    wanted, store = _wanted(visit), visit.state["store"]
     if wanted.filter:
         found = await store.replay_preview(wanted.filter.fields())
     else:
-        found = found.plus(await store.dry_run(wanted.named(), None, None))
+        found = (await store.dry_run(wanted.named(), None, None)).model_copy(update={"complete": True})
     button = f"Replay {amount(found.count, 'lead')}" if found.complete else "Replay all that match"
     back = url("/console/lead", id=wanted.named()[0]) if wanted.named() else "/console/failures"
     sentences = _consequences(found, visit.state["slots"])
