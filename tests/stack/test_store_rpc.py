@@ -78,7 +78,7 @@ async def test_claim_brings_all_that_a_score_needs(store: SupabaseStore) -> None
     assert batch.leads[0].lead.bio == "ü" * 20_000  # cut in the database; the model sees less
     assert batch.leads[0].source == "webhook"
     assert batch.keys[0].api_key.get_secret_value() == "visibly-fake-gemini-key"
-    assert (batch.lease_ms, batch.renew_ms, batch.start_limit_ms) == (30_000, 10_000, 15_000)
+    assert (batch.renew_ms, batch.start_limit_ms) == (10_000, 15_000)
     assert batch.last_user is not None
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import SecretStr
 
 from leadhook.domain.facts import Facts
 from leadhook.domain.lead import Lead, Prompts
@@ -133,11 +133,10 @@ class Batch(Facts):
     """Time until a claim could return something; None: the database knows of nothing that will be due."""
     replays_wait: bool = False
     """Whether a replay is being queued or stopped."""
-    lease_ms: int = Field(default=30_000)
-    renew_ms: int = Field(default=10_000)
-    start_limit_ms: int = Field(default=15_000)
-    give_up_after_ms: int = Field(default=86_400_000)
-    max_attempts: int = Field(default=5)
+    renew_ms: int = 10_000
+    start_limit_ms: int = 15_000
+    give_up_after_ms: int = 86_400_000
+    max_attempts: int = 5
 
 
 class LeaseRef(Facts):
@@ -274,18 +273,18 @@ class OnDemandResult(Facts):
     ending: Result | Release
 
 
-class OnDemandReply(BaseModel):
+class OnDemandReply(Facts):
     lead_id: str
     outcome: LeaseOutcome
     reason: str | None = None
     error_code: str | None = None
 
 
-class OnDemandReplies(BaseModel):
+class OnDemandReplies(Facts):
     leads: tuple[OnDemandReply, ...] = ()
 
 
-class SweepSlice(BaseModel):
+class SweepSlice(Facts):
     """The reply to one slice of the sweep."""
 
     busy: bool = False
@@ -297,6 +296,10 @@ class SweepSlice(BaseModel):
     removed: int = 0
     figures: Figures | None = None
     next_due_ms: int | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.model_dump(include={"looked_at", "made_ready", "held", "removed"})
 
 
 class ReplaySlice(Facts):

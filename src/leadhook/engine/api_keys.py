@@ -51,12 +51,7 @@ class KeyPool:
         """When the last of the resting keys has its turn, if none is answered."""
 
     def learn(self, keys: Iterable[ApiKey], asked_at: float) -> None:
-        """Take over the keys that the database offers.
-
-        Args:
-            keys: the healthy ones.
-            asked_at: when the request was sent; the reply can't know of keys that were parked after that.
-        """
+        """Take over the healthy keys; a reply to a request sent at `asked_at` knows of no key that was parked later."""
         offered = {key.fingerprint: key for key in keys}
         for fingerprint, known_at in list(self._parked.items()):
             if known_at > asked_at:

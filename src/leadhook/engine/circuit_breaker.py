@@ -57,14 +57,7 @@ class ClosedBreaker:
         """Record that the model answered, whatever it said."""
 
     def evidence(self, code: str | None, lead_id: str, since: float | None, key: str | None) -> Evidence:  # noqa: ARG002 - none is kept
-        """What happened to other leads, of which a hundred are remembered.
-
-        Args:
-            code: how this lead failed.
-            lead_id: its id.
-            since: when it began to fail; None: this is its first failure.
-            key: fingerprint of the key that it was called with.
-        """
+        """What happened to other leads since this one began to fail; `since` None: this is its first failure."""
         return Evidence(failing_s=None if since is None else anyio.current_time() - since)
 
 

@@ -59,11 +59,7 @@ class WakeSignal:
         self.is_set = False
 
     def set(self, hints: Iterable[str] = ()) -> None:
-        """Ask for a claim; costs no database work.
-
-        Args:
-            hints: lead ids from plain dashboard webhooks.
-        """
+        """Ask for a claim; costs no database work. `hints` are lead ids from plain dashboard webhooks."""
         for hint in hints:
             if len(self._hints) < MOST_HINTS and 0 < len(hint) <= LONGEST_HINT:
                 self._hints[hint] = None
@@ -107,13 +103,9 @@ class Claims:
         return self._unanswered.source if self._unanswered else None
 
     async def send(self, source: Source, *, limit: int, low_priority_limit: int, probe: bool = False) -> Batch | None:
-        """Claim; None when it failed or must be sent again.
+        """Claim; None when it failed or must be sent again, which keeps its own source.
 
-        Args:
-            source: of a new claim; one that is sent again keeps its own.
-            limit: the most leads.
-            low_priority_limit: the most of them from replays and backlog.
-            probe: preferably a lead whose model calls do not fail.
+        A `probe` is preferably a lead whose model calls do not fail.
         """
         limit = min(limit, self._most)
         low_priority_limit = min(low_priority_limit, limit)
@@ -222,12 +214,7 @@ class Claims:
 
 
 class Dispatcher:
-    """Decides when to claim and how much, and turns batches into leases.
-
-    Attributes:
-        signal: set by webhooks.
-        claims: how claims fare.
-    """
+    """Decides when to claim and how much, and turns batches into leases."""
 
     def __init__(
         self, context: EngineContext, leases: Leases, schedule: Schedule, breaker: CircuitBreaker, keys: KeyPool
@@ -242,11 +229,7 @@ class Dispatcher:
         self.claims: Final = Claims(context, schedule, self.signal)
 
     async def step(self) -> list[Lease]:
-        """Wait until something changes, or claim if it is time.
-
-        Returns:
-            The new leases; some may have to wait for a slot.
-        """
+        """Wait until something changes, or claim if it is time; return the new leases. Some wait for a slot."""
         claim = self._next_claim()
         wait_s = self._wait_s(claim)
         if wait_s > 0:

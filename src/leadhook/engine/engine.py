@@ -99,10 +99,9 @@ class Engine:
             self._ended.set()
 
     async def stop(self, drain_s: float) -> None:
-        """Stop within this time: model calls that can finish in time may do so, and the other leads are released.
+        """Stop within this time: model calls that can finish may do so, and the other leads are released.
 
-        Args:
-            drain_s: leads that are still held afterwards are dropped, and their leases expire.
+        Leads that are still held afterwards are dropped, and their leases expire.
         """
         self._shutdown.begin(drain_s)
         if self._attempts is None:

@@ -11,27 +11,21 @@ Part = Literal["model", "claim", "renew", "save", "release", "park", "sweep", "r
 
 @dataclass(frozen=True)
 class Health:
-    """The state of the engine at one moment.
-
-    Attributes:
-        running: whether it has started and not ended.
-        claiming: whether leads are claimed as they become due.
-        draining: whether a shutdown has begun.
-        fault: what keeps it from working, as a sentence; the oldest of several.
-        fault_code: the same as a code.
-        since: when that fault began.
-        in_flight: number of leads being scored.
-        held: number of leads being scored or waiting to be written.
-    """
+    """The state of the engine at one moment."""
 
     running: bool
+    """It has started and not ended."""
     claiming: bool
     draining: bool
+    """A shutdown has begun."""
     fault: str | None
+    """What keeps it from working, as a sentence; the oldest of several."""
     fault_code: str | None
     since: datetime | None
     in_flight: int
+    """Leads being scored."""
     held: int
+    """Leads being scored or waiting to be written."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +51,7 @@ class Faults:
         return "model" in self._faults or "claim" in self._faults
 
     def add(self, part: Part, problem: Failure | StoreError, since: datetime | None = None) -> bool:
-        """Record a failure.
-
-        Args:
-            part: what failed.
-            problem: why.
-            since: when it began, if not now; ignored if the part already has a fault.
-
-        Returns:
-            True if it is new and should be logged.
-        """
+        """Record a failure that began now, or at `since`; return whether it is new and should be logged."""
         known = self._faults.get(part)
         since = known.since if known else since or datetime.now(UTC)
         self._faults[part] = EngineFault(problem.code, problem.reason, since)

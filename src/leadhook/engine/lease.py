@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 
@@ -109,13 +109,7 @@ class Lease:
 
     def renewal(self) -> Renewal:
         news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
-        return Renewal(
-            lead_id=self.claimed.lead_id,
-            fence=self.claimed.fence,
-            token=self.claimed.token,
-            checkpoint=news,
-            called=self.called,
-        )
+        return Renewal(**self._identity, checkpoint=news, called=self.called)
 
     def result(self) -> Result:
         """The finished answer.
@@ -126,15 +120,10 @@ class Lease:
         if self.checkpoint is None:
             raise ValueError("a lead without an answer can't be saved")
         return Result(
-            lead_id=self.claimed.lead_id,
-            fence=self.claimed.fence,
-            token=self.claimed.token,
+            **self._identity,
+            **self._effort,
             checkpoint=self.checkpoint,
             message_failure=self.message_failure,
-            key_fingerprint=self.key_fingerprint,
-            usage=self.usage,
-            cost_usd=self.cost_usd,
-            timing=self._timings(),
             refusal=self.refusal,
         )
 
@@ -150,9 +139,8 @@ class Lease:
     ) -> None:
         """End it without a result: it is released instead of saved."""
         self.release = Release(
-            lead_id=self.claimed.lead_id,
-            fence=self.claimed.fence,
-            token=self.claimed.token,
+            **self._identity,
+            **self._effort,
             outcome=outcome,
             error_code=code,
             reason=reason,
@@ -160,13 +148,20 @@ class Lease:
             failing=failing,
             decide_after_ms=decide_after_ms,
             checkpoint=self.checkpoint,
-            key_fingerprint=self.key_fingerprint,
-            usage=self.usage,
-            cost_usd=self.cost_usd,
-            timing=self._timings(),
         )
 
-    def _timings(self) -> Timings:
-        return Timings(
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {"lead_id": self.claimed.lead_id, "fence": self.claimed.fence, "token": self.claimed.token}
+
+    @property
+    def _effort(self) -> dict[str, Any]:
+        timing = Timings(
             first_call_ms=self.first_call_ms, key_wait_ms=round(self.key_wait_ms), model_ms=round(self.model_ms)
         )
+        return {
+            "key_fingerprint": self.key_fingerprint,
+            "usage": self.usage,
+            "cost_usd": self.cost_usd,
+            "timing": timing,
+        }

@@ -3,37 +3,20 @@
 There are pauses between slices, because fresh leads wait while one runs. Several processes may take turns.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final, TypeVar
 
 import anyio
 
 from leadhook.domain.failure import StoreError
-from leadhook.domain.job import SweepSlice
 from leadhook.engine.context import EngineContext
 from leadhook.engine.health import Part
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import jitter
 
 Slice = TypeVar("Slice")
-
-
-@dataclass
-class _Round:
-    slices: int = 0
-    looked_at: int = 0
-    made_ready: int = 0
-    held: int = 0
-    removed: int = 0
-
-    def add(self, piece: SweepSlice) -> None:
-        self.slices += 1
-        self.looked_at += piece.looked_at
-        self.made_ready += piece.made_ready
-        self.held += piece.held
-        self.removed += piece.removed
 
 
 class Maintenance:
@@ -56,14 +39,14 @@ class Maintenance:
             await anyio.sleep_until(started_at + self._schedule.sweep_interval_s)
 
     async def _sweep_round(self, started_at: float) -> None:
-        sweep = _Round()
+        counts = Counter(slices=0)
         while True:
             piece = await self._repeat("sweep", partial(self._context.store.sweep, self._context.worker_name))
             if piece.busy:
                 # Another process is sweeping and shares the position, but it may have died in the middle.
                 await anyio.sleep(jitter(self._timing.sweep_busy_s))
                 continue
-            sweep.add(piece)
+            counts.update(piece.counts | {"slices": 1})
             self._context.observer.slice_swept(piece.made_ready, piece.figures)
             self._schedule.hear(piece.next_due_ms)
             if piece.made_ready or piece.next_due_ms == 0:
@@ -71,7 +54,7 @@ class Maintenance:
             if piece.round_finished:
                 break
             await anyio.sleep(jitter(self._timing.sweep_pause_s))
-        self._context.observer.sweep_finished(asdict(sweep), anyio.current_time() - started_at)
+        self._context.observer.sweep_finished(counts, anyio.current_time() - started_at)
 
     async def _replay_when_asked(self) -> None:
         while True:

@@ -46,21 +46,11 @@ class Schedule:
         self._swept = False
         self._low_priority_waits = False
         self._awake_until = -math.inf
-        self._not_before = -math.inf
-
-    @property
-    def not_before(self) -> float:
+        self.not_before = -math.inf
         """No claim is sent earlier, whatever the reason."""
-        return self._not_before
 
     def next(self, *, webhook_came: bool, room: int, low_priority_room: int) -> NextClaim:
-        """The earliest reason to claim.
-
-        Args:
-            webhook_came: whether a webhook arrived since the last claim was sent.
-            room: how many leads may be claimed.
-            low_priority_room: how many of them may have low priority.
-        """
+        """Return the earliest reason to claim. `webhook_came`: since the last claim was sent."""
         at, source = anyio.current_time(), self._source
         if not self._started:
             source = "start"
@@ -75,15 +65,10 @@ class Schedule:
             room = min(room, low_priority_room)
         else:
             at, source = self._due_at, self._retry_source
-        return NextClaim(max(at, self._not_before), source, room)
+        return NextClaim(max(at, self.not_before), source, room)
 
     def hear(self, next_due_ms: int | None) -> None:
-        """Note when a claim could return something.
-
-        Args:
-            next_due_ms: from a reply. 0: the outbox is not empty. None: nothing is known to be due, so it is enough
-                to wait for the next reply to the sweep.
-        """
+        """Note when a claim could return something. 0: the outbox is not empty. None: the next sweep will say."""
         if next_due_ms == 0:
             self._note(0.0, "retry")
         elif next_due_ms is not None:
@@ -117,10 +102,10 @@ class Schedule:
         self._source, self._retry_source = source, "retry"
         self._due_at = math.inf
         self._swept = False
-        self._not_before = anyio.current_time() + self._timing.claim_gap_s
+        self.not_before = anyio.current_time() + self._timing.claim_gap_s
 
     def postpone(self, seconds: float) -> None:
-        self._not_before = max(self._not_before, anyio.current_time() + seconds)
+        self.not_before = max(self.not_before, anyio.current_time() + seconds)
 
     def _look_again(self, batch: Batch) -> None:
         now = anyio.current_time()

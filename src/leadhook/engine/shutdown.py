@@ -22,11 +22,7 @@ class Shutdown:
         return self._cut_off_at < math.inf
 
     def begin(self, seconds: float) -> None:
-        """Begin: no more leads are claimed, and model calls that would take too long are cancelled.
-
-        Args:
-            seconds: until the last lead must have been released.
-        """
+        """Claim no more, and cancel model calls that take too long for the last lead to be released in this time."""
         if self.begun:
             return
         self._cut_off_at = anyio.current_time() + seconds - min(self._timing.give_back_s, seconds / 4)

@@ -89,12 +89,7 @@ def jitter(bounds: Range) -> float:
 
 
 def backoff_s(bounds: Range, failures: int) -> float:
-    """Return a delay that doubles with every failure from the first bound to the second; half of it is random.
-
-    Args:
-        bounds: the delay after the first failure, and the longest.
-        failures: 1 after the first.
-    """
+    """Return a delay that doubles with every failure, 1 being the first, between these bounds; half of it is random."""
     first, longest = bounds
     return min(longest, first * 2.0 ** min(failures - 1, 32)) * jitter((0.5, 1.0))
 

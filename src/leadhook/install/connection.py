@@ -46,9 +46,6 @@ _EXPLANATIONS = {
 async def connect(database_url: str) -> AsyncIterator[Connection]:
     """Connect as the owner, in autocommit mode, with a lock timeout of one second and no statement timeout.
 
-    Args:
-        database_url: a libpq URL or `key=value` string. It is never printed.
-
     Raises:
         CommandError: the database can't be reached or can't be migrated.
     """

@@ -41,20 +41,14 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Migration:
-    """One file of `migrations/`, versioned or repeatable.
-
-    Attributes:
-        name: its path below `migrations/`. Versioned files come first, in the order of their timestamps; then
-            `functions/`, in alphabetical order.
-        sql: its text.
-    """
+    """One file of `migrations/`, versioned or repeatable."""
 
     name: str
+    """Its path below `migrations/`. In alphabetical order, versioned files come before `functions/`."""
     sql: str
 
     @property
     def sha256(self) -> str:
-        """Recorded in the history with the name."""
         return sha256(self.sql.encode()).hexdigest()
 
     @property

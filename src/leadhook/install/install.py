@@ -4,6 +4,7 @@ Migrations, optional lock-down of open tables, triggers, and the first sweep rou
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -106,20 +107,10 @@ async def _is_first_round_over(connection: Connection) -> bool:
     return bool((await fetch_one(connection, query("first_round")))["finished"])
 
 
-@dataclass
-class _Count:
-    checked: int = 0
-    held: int = 0
-    made_ready: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.checked} rows checked, {self.held} leads held, {self.made_ready} made ready"
-
-
 async def _sweep_first_round(change: Change) -> None:
     """Sweep until the round is over, here or in another process."""
     started = reported_at = moved_at = monotonic()
-    count = _Count()
+    count: Counter[str] = Counter()
     while not await _is_first_round_over(change.connection):
         busy = await _sweep_slice(change, count)
         now = monotonic()
@@ -130,12 +121,12 @@ async def _sweep_first_round(change: Change) -> None:
             )
         if now - reported_at >= _REPORT_EACH_S:
             reported_at = now
-            change.report(f"first sweep round: {count}")
+            change.report(f"first sweep round: {_in_words(count)}")
         await asyncio.sleep(_BUSY_PAUSE_S if busy else _PAUSE_S)
-    change.report(f"first sweep round: {count}, in {monotonic() - started:.1f} s")
+    change.report(f"first sweep round: {_in_words(count)}, in {monotonic() - started:.1f} s")
 
 
-async def _sweep_slice(change: Change, count: _Count) -> bool:
+async def _sweep_slice(change: Change, count: Counter[str]) -> bool:
     """Sweep one slice; return whether another process is sweeping instead."""
     reply: dict[str, Any] = {}
 
@@ -143,10 +134,12 @@ async def _sweep_slice(change: Change, count: _Count) -> bool:
         reply.update((await fetch_one(change.connection, query("sweep")))["reply"])
 
     await change.make("the first sweep round", sweep, kept="what was held stays held")
-    count.checked += reply["looked_at"]
-    count.held += reply["held"]
-    count.made_ready += reply["made_ready"]
+    count.update({name: reply[name] for name in ("looked_at", "held", "made_ready")})
     return bool(reply["busy"])
+
+
+def _in_words(count: Counter[str]) -> str:
+    return f"{count['looked_at']} rows checked, {count['held']} leads held, {count['made_ready']} made ready"
 
 
 async def make_plan(

@@ -52,15 +52,12 @@ async def installer_lock(connection: Connection, report: Report) -> AsyncIterato
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to retry a change.
-
-    Attributes:
-        total_s: time from the first failure until giving up.
-        pause_s: time between two tries; up to half of it is added at random.
-    """
+    """How long to retry a change."""
 
     total_s: float = 120
+    """From the first failure until giving up."""
     pause_s: float = 2
+    """Between two tries; up to half of it is added at random."""
 
 
 TWO_MINUTES: Final = Patience()
@@ -68,26 +65,18 @@ TWO_MINUTES: Final = Patience()
 
 @dataclass
 class Change:
-    """Makes changes, each retried while another session's lock blocks it.
-
-    Attributes:
-        connection: the connection for the changes; its `lock_timeout` is a second.
-        database_url: for a second connection that looks for the blocking session.
-    """
+    """Makes changes, each retried while another session's lock blocks it."""
 
     connection: Connection
+    """Its `lock_timeout` is a second."""
     database_url: str
+    """For a second connection that looks for the blocking session."""
     patience: Patience
     report: Report
     blocker: str = "a lock whose holder is not visible"
 
-    async def make(self, what: str, work: Callable[[], Awaitable[None]], *, kept: str) -> None:
-        """Call `work` until no lock blocks it.
-
-        Args:
-            what: names the change in messages.
-            work: may be called several times.
-            kept: what is in the database when `work` has failed.
+    async def make(self, what: str, work: Callable[[], Awaitable[object]], *, kept: str) -> None:
+        """Call `work` until no lock blocks it; messages name `what`, and say what is `kept` if it fails.
 
         Raises:
             CommandError: the database refused, or the lock was held the whole time; names the query and its pid.
@@ -106,7 +95,7 @@ class Change:
 
         await self.make(what, work, kept=kept)
 
-    async def _retry(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _retry(self, what: str, work: Callable[[], Awaitable[object]]) -> object:
         give_up_at: float | None = None
         async with AsyncExitStack() as stack:
             while True:

@@ -198,7 +198,7 @@ async def _build(connection: Connection, index: Index) -> None:
     """
     names = {"index": f"{index.schema}.{index.name}", "table": f"{index.schema}.{index.table}", "name": index.name}
     if (await fetch_one(connection, query("is_partitioned"), names))["exists"]:
-        await _create_empty(connection, index)
+        await _create(connection, index, _EMPTY)
         while row := await (await connection.execute(query("partition_without_index"), names)).fetchone():
             await _build_on_partition(connection, index, row)
         return
@@ -217,7 +217,7 @@ async def _is_valid(connection: Connection, index: Index) -> bool | None:
 async def _build_on_partition(connection: Connection, index: Index, row: dict[str, Any]) -> None:
     part = Index(row["index_name"], row["schema_name"], row["table_name"], index.definition)
     if row["is_partitioned"]:
-        await _create_empty(connection, part)
+        await _create(connection, part, _EMPTY)
     else:
         if row["is_leftover"]:
             await _drop(connection, part)
@@ -227,18 +227,14 @@ async def _build_on_partition(connection: Connection, index: Index, row: dict[st
     await connection.execute(attach.format(above, Identifier(part.schema, part.name)))
 
 
-async def _create(connection: Connection, index: Index) -> None:
-    await _execute(connection, "create index concurrently if not exists", "on", index)
+_BUILT: Final = "create index concurrently if not exists {} on {} "
+_EMPTY: Final = "create index if not exists {} on only {} "
 
 
-async def _create_empty(connection: Connection, index: Index) -> None:
-    await _execute(connection, "create index if not exists", "on only", index)
-
-
-async def _execute(connection: Connection, create: str, on: str, index: Index) -> None:
-    name, table = Identifier(index.name), Identifier(index.schema, index.table)
-    parts = create, name.as_string(connection), on, table.as_string(connection), index.definition
-    await connection.execute(" ".join(parts).encode())
+async def _create(connection: Connection, index: Index, statement: str = _BUILT) -> None:
+    names = Identifier(index.name), Identifier(index.schema, index.table)
+    start = statement.format(*(name.as_string(connection) for name in names))
+    await connection.execute((start + index.definition).encode())
 
 
 async def _drop(connection: Connection, index: Index) -> None:

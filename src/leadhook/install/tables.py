@@ -10,20 +10,16 @@ from leadhook.install.sql import query
 
 
 class Column(NamedTuple):
-    """A column that leadhook reads or writes.
-
-    Attributes:
-        type: its type in a table created by leadhook.
-        use: what leadhook does with it.
-        is_fixed: no other type is accepted.
-        default: default value of an added column; empty for NULL.
-    """
+    """A column that leadhook reads or writes."""
 
     name: str
     type: str
+    """In a table created by leadhook."""
     use: str
     is_fixed: bool = False
+    """No other type is accepted."""
     default: str = ""
+    """Of an added column; empty for NULL."""
 
     def fits(self, found: str) -> bool:
         return found == self.type or not (self.is_fixed or (self.type == "integer" and found in _NOT_FOR_NUMBERS))

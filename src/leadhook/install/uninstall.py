@@ -1,5 +1,6 @@
 """Removes leadhook from a database. The application's own objects stay as they are."""
 
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -41,7 +42,9 @@ async def uninstall(database_url: str, *, purge: bool, report: Report, patience:
         change = Change(connection, database_url, patience, report)
         for each in await _find_objects(connection):
             if not each["is_function"]:
-                await _drop(change, each)
+                # Outside of a transaction, as `drop index concurrently` demands.
+                drop = partial(connection.execute, each["statement"].encode())
+                await change.make(each["words"], drop, kept="earlier drops are kept")
                 report(f"dropped {each['words']}")
         for line in await _drop_the_rest(change, purge=purge):
             report(line)
@@ -50,15 +53,6 @@ async def uninstall(database_url: str, *, purge: bool, report: Report, patience:
 
 async def _find_objects(connection: Connection) -> list[dict[str, Any]]:
     return await fetch_all(connection, query("objects"))
-
-
-async def _drop(change: Change, each: dict[str, Any]) -> None:
-    """Outside of a transaction, as `drop index concurrently` demands."""
-
-    async def drop() -> None:
-        await change.connection.execute(each["statement"].encode())
-
-    await change.make(each["words"], drop, kept="earlier drops are kept")
 
 
 async def _drop_the_rest(change: Change, *, purge: bool) -> list[str]:
