@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUPABASE_CLI := $(VENV)/share/leadhook/supabase-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-postgres test-cli test-browser test-install faults attacks check format schema bench lock wheel binary audit clean
+.PHONY: help setup demo up test test-fast test-postgres test-cli test-browser test-install faults attacks check format schema bench bench-short lock wheel binary audit clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ schema: $(READY) ## renew tests/sql/schema.sql and grants.txt from the migration
 bench: $(READY) ## measure everything and renew docs/performance.md: 26 minutes on a quiet machine; one: .venv/bin/python -m bench --help
 	$(PIP) --require-hashes -r requirements-bench.lock
 	$(BIN)/python -m bench --page
+
+bench-short: $(READY) ## every measurement in seconds, two minutes in all: shows that they work; the figures mean nothing
+	$(PIP) --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m bench --short
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11
 
