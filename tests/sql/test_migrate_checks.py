@@ -128,6 +128,12 @@ UNFIT = {
     " linkedin_url text, location text, score int, response text,"
     " should_contact boolean default false, subject text, message text);"
     " insert into public.llm_response (lead_id, should_contact) values ('a', true)",
+    "tags are numbers, and times are texts": "create table public.prompts (user_id uuid, tag bigint, wildnet_data text,"
+    " scoring_criteria_and_icp jsonb, message_prompt text, created_at text default 'now');"
+    " insert into public.prompts (tag, created_at) values (1, '2026-01-01')",
+    "answers are JSON": "create table public.llm_response (lead_id text, tag text, name jsonb, linkedin_url text,"
+    " location text, score text, response json, should_contact numeric, subject varchar(80), message text);"
+    " insert into public.llm_response (name, response) values ('{}', '[]')",
 }
 
 
@@ -154,6 +160,17 @@ def counted(connection: "psycopg.Connection[Any]") -> dict[str, int]:
         [list(COLUMNS)],
     )
     return dict(found.fetchall())
+
+
+async def test_a_key_is_taken_out_of_its_json(bare_database: Database) -> None:
+    """Its quotes are no part of it; what no statement can turn into a key is left to the owner."""
+    with bare_database.connect() as connection:
+        connection.execute("create table public.gemini_api as select to_jsonb('visibly-fake-key'::text) as api_key")
+        for statement in statements_in(await refusal(bare_database.conninfo)):
+            connection.execute(statement.encode())
+        assert connection.execute("select api_key from public.gemini_api").fetchone() == ("visibly-fake-key",)
+        connection.execute("alter table public.gemini_api alter api_key type bytea using api_key::bytea")
+        assert statements_in(await refusal(bare_database.conninfo)) == []
 
 
 async def test_values_are_kept_when_a_type_is_changed(bare_database: Database) -> None:

@@ -18,6 +18,13 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (300, body("PGRST203"), "misconfigured", "PGRST203", "run `leadhook migrate`"),
         (404, body("PGRST202"), "misconfigured", "PGRST202", "run `leadhook migrate`"),
         (404, body("42883"), "misconfigured", "42883", "public.leadhook_claim is missing"),
+        (
+            404,
+            body("42883", "function leadhook.key_fingerprint(jsonb) does not exist"),
+            "misconfigured",
+            "42883",
+            "can't work (function leadhook.key_fingerprint(jsonb) does not exist)",
+        ),
         (404, body("42883", "operator does not exist: uuid = text"), "misconfigured", "42883", "uuid = text"),
         (503, body("PGRST001"), "unavailable", "PGRST001", "a trigger or function of the application"),
         (404, body("42P01"), "misconfigured", "42P01", "table or column"),

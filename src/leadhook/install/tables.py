@@ -20,15 +20,27 @@ class Column(NamedTuple):
     """No other type is accepted."""
     default: str = ""
     """Of an added column; empty for NULL."""
+    is_free: bool = False
+    """Any type is accepted; otherwise one that Postgres compares with `type` and assigns to."""
 
-    def fits(self, found: str) -> bool:
-        return found == self.type or not (self.is_fixed or (self.type == "integer" and found in _NOT_FOR_NUMBERS))
+    def fits(self, found: str, category: str) -> bool:
+        """Whether a column of this type, of this one of Postgres's categories, will do."""
+        if found == self.type or self.is_free:
+            return True
+        return not self.is_fixed and category in _CATEGORIES[self.type] and not found.startswith("time ")
 
 
-_NOT_FOR_NUMBERS: Final = {"boolean", "json", "jsonb", "uuid", "date"}
-"""Types to which Postgres can't assign a number."""
+_CATEGORIES: Final = {"text": "S", "integer": "NS", "timestamp with time zone": "D"}
+"""As in pg_type.typcategory: strings, numbers, dates and times; a domain has that of its base."""
 _TEXTS: Final = {"text", "character varying", "character"}
 _WHOLE_NUMBERS: Final = {"smallint", "integer", "bigint"}
+_CONVERTIBLE: Final = {
+    "uuid": _TEXTS,
+    "boolean": _TEXTS | _WHOLE_NUMBERS,
+    "integer": {"boolean"},
+    "timestamp with time zone": _TEXTS,
+}
+"""The types whose values each type can keep; text keeps those of almost any."""
 
 COLUMNS: Final = {
     "all_leads": (
@@ -36,19 +48,19 @@ COLUMNS: Final = {
         Column("user_id", "uuid", "whose lead it is; finds its `prompts` row", is_fixed=True),
         Column("tag", "text", "the user's campaign; finds its `prompts` row"),
         Column("scrapped", "boolean", "the lead is scored only while this is true", is_fixed=True, default="false"),
-        Column("linkedin_url", "text", "sent to the model, and copied to `llm_response`"),
+        Column("linkedin_url", "text", "sent to the model, and copied to `llm_response`", is_free=True),
     ),
     "lead_details": (
         Column("lead_id", "text", "the lead", is_fixed=True),
-        Column("name", "text", "sent to the model, and copied to `llm_response`"),
-        Column("title", "text", "sent to the model"),
-        Column("location", "text", "sent to the model, and copied to `llm_response`"),
-        Column("company_name", "text", "sent to the model"),
-        Column("experience", "text", "sent to the model; `jsonb` will do"),
-        Column("skills", "text", "sent to the model; `jsonb` will do"),
-        Column("bio", "text", "sent to the model"),
-        Column("profile_url", "text", "used where `all_leads.linkedin_url` is NULL"),
-        Column("company_page_url", "text", "sent to the model"),
+        Column("name", "text", "sent to the model, and copied to `llm_response`", is_free=True),
+        Column("title", "text", "sent to the model", is_free=True),
+        Column("location", "text", "sent to the model, and copied to `llm_response`", is_free=True),
+        Column("company_name", "text", "sent to the model", is_free=True),
+        Column("experience", "text", "sent to the model; `jsonb` will do", is_free=True),
+        Column("skills", "text", "sent to the model; `jsonb` will do", is_free=True),
+        Column("bio", "text", "sent to the model", is_free=True),
+        Column("profile_url", "text", "used where `all_leads.linkedin_url` is NULL", is_free=True),
+        Column("company_page_url", "text", "sent to the model", is_free=True),
         Column(
             "sent_to_llm",
             "boolean",
@@ -60,9 +72,11 @@ COLUMNS: Final = {
     "prompts": (
         Column("user_id", "uuid", "whose prompts these are", is_fixed=True),
         Column("tag", "text", "for which campaign"),
-        Column("wildnet_data", "text", "what the user's company sells; sent to the model"),
-        Column("scoring_criteria_and_icp", "text", "whom the user looks for; sent to the model"),
-        Column("message_prompt", "text", "how to write the message; sent to the model from a score of 50 up"),
+        Column("wildnet_data", "text", "what the user's company sells; sent to the model", is_free=True),
+        Column("scoring_criteria_and_icp", "text", "whom the user looks for; sent to the model", is_free=True),
+        Column(
+            "message_prompt", "text", "how to write the message; sent to the model from a score of 50 up", is_free=True
+        ),
         Column("created_at", "timestamp with time zone", "the newest row of a user and tag counts", default="now()"),
     ),
     "gemini_api": (Column("api_key", "text", "a Gemini key; one of the healthy ones pays for each lead"),),
@@ -246,8 +260,7 @@ def add_column(table: str, column: Column) -> str:
 def change_type(table: str, column: Column, found: str, *, is_identity: bool = False) -> str:
     """Return the statement that changes a column's type and keeps its values; empty if they can't be kept."""
     family = found.partition("(")[0]
-    convertible = {"uuid": _TEXTS, "boolean": _TEXTS | _WHOLE_NUMBERS, "integer": {"boolean"}}
-    if family not in convertible.get(column.type, {family}):
+    if family not in _CONVERTIBLE.get(column.type, {family}) or family == "bytea" or family.endswith("[]"):
         return ""
     alter = f"alter table public.{table}"
     first, before, after = "", "", ""
@@ -260,6 +273,8 @@ def change_type(table: str, column: Column, found: str, *, is_identity: bool = F
         before = f"alter {column.name} drop default, "
         after = f", alter {column.name} set default {column.default}" if column.default else ""
     value = f"{column.name}::text" if column.type == "boolean" and family not in _TEXTS else column.name
+    if column.type == "text" and family in {"json", "jsonb"}:
+        value = f"({column.name} #>> '{{}}')"
     return f"{first}{alter} {before}alter {column.name} type {column.type} using {value}::{column.type}{after};"
 
 
@@ -272,7 +287,7 @@ def _column_faults(table: str, found: Mapping[str, Mapping[str, Any]]) -> list[F
     return missing + [
         _type_fault(table, column, found[column.name])
         for column in COLUMNS[table]
-        if column.name in found and not column.fits(found[column.name]["type"])
+        if column.name in found and not column.fits(found[column.name]["type"], found[column.name]["category"])
     ]
 
 

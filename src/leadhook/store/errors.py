@@ -45,6 +45,7 @@ def explain(function: str, status: int, body: str) -> StoreError:
     error = (
         _explain_pause(status)
         or _explain_key(status, code, message)
+        or _explain_function(function, code, message)
         or _explain_schema(function, code, message)
         or _explain_address(status, code)
         or _explain_rest(function, status, code, message)
@@ -106,8 +107,13 @@ def _explain_key(status: int, code: str, message: str) -> StoreError | None:
     return None
 
 
-def _explain_schema(function: str, code: str, message: str) -> StoreError | None:
+def _explain_function(function: str, code: str, message: str) -> StoreError | None:
     match code:
+        case "42883" if message.startswith("function ") and f"public.{function}(" not in message:
+            reason = (
+                f"public.{function} can't work ({message}): run `leadhook migrate`, which restores leadhook's functions "
+                "and names columns whose type they can't use"
+            )
         case "PGRST202" | "42883" if "operator does not exist" not in message:
             reason = f"the function public.{function} is missing or older than this service: run `leadhook migrate`"
         case "PGRST203":
@@ -115,6 +121,13 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
                 f"the database has several functions public.{function}, of which only one is leadhook's: "
                 "run `leadhook migrate`, which drops the others"
             )
+        case _:
+            return None
+    return StoreError("misconfigured", code, reason)
+
+
+def _explain_schema(function: str, code: str, message: str) -> StoreError | None:
+    match code:
         case "42P01" | "42703" | "3F000":
             reason = f"public.{function} lacks a table or column ({message}): restore it, or run `leadhook migrate`"
         case "42501" if "affected by row-level security" in message:
