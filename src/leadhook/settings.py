@@ -48,6 +48,7 @@ SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY",
 """In lookup order."""
 
 _QUOTES: Final = ('""', "''", "\u201c\u201d", "\u2018\u2019")
+_AROUND: Final = re.compile(r"^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$")
 _KEY: Final = re.compile(r"[!-~]+")
 """Printable ASCII without spaces, which a header can carry."""
 _DATABASE_HOST: Final = re.compile(r"db\.[^.]+\.supabase\.(co|com)|.*\.pooler\.supabase\.com")
@@ -63,10 +64,11 @@ class SettingsError(MisuseError):
 
 
 def _http_url(text: str) -> str:
-    TypeAdapter(HttpUrl).validate_python(text)
+    url = TypeAdapter(HttpUrl).validate_python(text)
     if "@" in urlsplit(text).netloc:
         raise ValueError("must not contain a user name or password")
-    return text.rstrip("/")
+    # In its plain form, because HTTP clients refuse backslashes, invisible characters and letters of other scripts.
+    return str(url).rstrip("/")
 
 
 def _project_url(text: str) -> str:
@@ -97,6 +99,8 @@ def _admin_token(token: SecretStr) -> SecretStr:
     if len(token) < ADMIN_TOKEN_MIN_CHARS:
         raise ValueError(f"must have at least {ADMIN_TOKEN_MIN_CHARS} characters")
     text = token.get_secret_value()
+    if not _KEY.fullmatch(text):
+        raise ValueError("contains characters that a header can't carry; use letters and digits")
     if len(set(text)) < ADMIN_TOKEN_MIN_DIFFERENT or text in (text + text)[1:-1]:
         raise ValueError("is easy to guess, because it repeats itself: `openssl rand -hex 32` makes a good one")
     return token
@@ -123,7 +127,11 @@ def _certificate(path: Path) -> Path:
 
 
 def _no_link(path: Path) -> Path:
-    if path.is_symlink():  # another user who may write in its directory could make it lead elsewhere
+    try:
+        is_link = path.is_symlink()
+    except OSError as error:
+        raise ValueError(f"can't be used: {error.strerror}") from None
+    if is_link:  # another user who may write in its directory could make it lead elsewhere
         raise ValueError("is a link, which is not followed; name the file itself, or none: the log is on stdout anyway")
     return path
 
@@ -325,10 +333,10 @@ def _lookup(env: Mapping[str, str], field: str) -> str:
 
 
 def read_variable(env: Mapping[str, str], name: str) -> str:
-    """Return a variable without surrounding spaces, and without the quotes that Docker's env files and forms keep."""
-    text = env.get(name, "").replace("\ufeff", "").strip()
+    """Return a variable without spaces and invisible characters around it, nor quotes that Docker's env files keep."""
+    text = _AROUND.sub("", env.get(name, ""))
     if len(text) > 1 and text[0] + text[-1] in _QUOTES:
-        text = text[1:-1].strip()
+        text = _AROUND.sub("", text[1:-1])
     return text
 
 

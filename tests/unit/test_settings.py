@@ -111,7 +111,10 @@ def test_what_the_dashboard_shows_behind_the_projects_address_is_left_out(path: 
     [
         ("SUPABASE_URL", "https://abc.supabase.co/rest/v1/", "https://abc.supabase.co"),
         ("SUPABASE_URL", "\ufeffhttps://abc.supabase.co/Rest/V1", "https://abc.supabase.co"),
-        ("GEMINI_MODEL", "gemini-x", "gemini-x"),
+        ("SUPABASE_URL", "https://abc.supabase.co\\", "https://abc.supabase.co"),
+        ("SUPABASE_URL", "https://a\u200bbc.supabase.co", "https://abc.supabase.co"),
+        ("SUPABASE_URL", "https://müller.example:443", "https://xn--mller-kva.example"),
+        ("GEMINI_MODEL", "gemini-x\u200b ", "gemini-x"),
         ("PORT", "8001", 8001),
         ("HOST", "[::]", "::"),
         ("LOG_FORMAT", "console", "console"),
@@ -329,6 +332,8 @@ def test_the_log_service_is_set_by_opentelemetrys_own_variables() -> None:
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "gzip"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/visibly-fake.pem", "No such file"),
         ("LOG_FILE", "/dev/stdout", "stdout anyway"),
+        ("LOG_FILE", "visibly" * 100, "too long"),
+        ("ADMIN_TOKENS", "visibly-fake-tökén", "header"),
         ("METRICS_PORT", "70000", "65535"),
     ],
 )

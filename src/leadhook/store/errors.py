@@ -111,8 +111,8 @@ def _explain_function(function: str, code: str, message: str) -> StoreError | No
     match code:
         case "42883" if message.startswith("function ") and f"public.{function}(" not in message:
             reason = (
-                f"public.{function} can't work ({message}): run `leadhook migrate`, which restores leadhook's functions "
-                "and names columns whose type they can't use"
+                f"public.{function} can't work ({message}): run `leadhook migrate`, which restores leadhook's "
+                "functions and names columns whose type they can't use"
             )
         case "PGRST202" | "42883" if "operator does not exist" not in message:
             reason = f"the function public.{function} is missing or older than this service: run `leadhook migrate`"
