@@ -28,7 +28,7 @@ begin
   unsent as materialized (
     select distinct d.lead_id
     from public.lead_details as d
-    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and octet_length(d.lead_id) <= 2000
+    where d.sent_to_llm is not true and d.sent_to_llm::varchar is distinct from 'true' and octet_length(d.lead_id::varchar) <= 2000
   ),
   groups as materialized (
     select

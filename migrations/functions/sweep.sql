@@ -17,7 +17,7 @@ as $$
 declare
   v_window text[] := array(
     select d.lead_id from public.lead_details as d
-    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and octet_length(d.lead_id) <= 2000 and d.lead_id > p_after_lead
+    where d.sent_to_llm is not true and d.sent_to_llm::varchar is distinct from 'true' and octet_length(d.lead_id::varchar) <= 2000 and d.lead_id > p_after_lead
     order by d.lead_id
     limit 500
   );

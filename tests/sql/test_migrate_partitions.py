@@ -137,7 +137,9 @@ async def test_migrate_goes_on_where_the_partitions_were_left(bare_database: Dat
             await migrate(bare_database.conninfo, EVERY, silent, Patience(total_s=1, pause_s=0.1))
     assert ask(bare_database, IS_VALID) == [False]
     for leaf in ("deeper_sent", "deeper_unsent"):
-        definition = "(lead_id) where sent_to_llm::text is distinct from 'true' and octet_length(lead_id) <= 2000"
+        definition = (
+            "(lead_id) where sent_to_llm::varchar is distinct from 'true' and octet_length(lead_id::varchar) <= 2000"
+        )
         run(bare_database, f"create index leadhook_unsent_{leaf} on public.{leaf} {definition}")
     with psycopg.connect(bare_database.admin_conninfo, autocommit=True) as admin:
         admin.execute(

@@ -103,15 +103,18 @@ def test_the_owner_can_alter_every_column(wired: "Sql") -> None:
             kind, "varchar(9000)"
         )
         identity = kind == "bigint"
-        for change in (
-            *([] if identity else [f"alter column {column} drop default", f"alter column {column} type {new_kind}"]),
-            f"rename column {column} to renamed",
-            f"drop column {column}",
+        there = [f"alter column {column} drop default", f"alter column {column} type {new_kind}"]
+        back = [*there, f"alter column {column} type {kind} using {column}::text::{kind}"]
+        other = [there[0], f"alter column {column} type uuid using gen_random_uuid()"]
+        for changes in (
+            *([] if identity else [back]),
+            *([other] if column == "lead_id" else []),
+            [f"rename column {column} to renamed"],
+            [f"drop column {column}"],
         ):
             attempt(wired, "begin")
-            if change.startswith("alter") and "type" in change:
-                attempt(wired, f"alter table public.{table} alter column {column} drop default")
-            attempt(wired, f"alter table public.{table} {change}")
+            for change in changes:
+                attempt(wired, f"alter table public.{table} {change}")
             attempt(wired, "rollback")
 
 
