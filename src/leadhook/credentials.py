@@ -5,9 +5,8 @@ import binascii
 import hmac
 import json
 import re
-from contextlib import suppress
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -19,6 +18,7 @@ ADMIN_TOKEN_MIN_DIFFERENT: Final = 6
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PASSWORD: Final = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)")
+_PASSWORD_IN_URL: Final = re.compile(r"^[a-z]+://[^:@/]*:(.+)@", re.IGNORECASE)
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -89,11 +89,10 @@ def otlp_headers(text: str) -> dict[str, str]:
 
 
 def database_passwords(conninfo: str) -> list[str]:
-    """Return the password in a connection string of libpq, a URL or `key=value` pairs, as written and decoded."""
-    with suppress(ValueError):  # brackets in a password, say
-        if password := urlsplit(conninfo).password:
-            return [password, unquote(password)]
-    return [password.strip("'") for password in _PASSWORD.findall(conninfo)]
+    """Return the passwords in a connection string of libpq, a URL or `key=value` pairs, as written and decoded."""
+    # Not urlsplit, which refuses brackets and cuts a password at `#`.
+    found = [*_PASSWORD_IN_URL.findall(conninfo), *(word.strip("'") for word in _PASSWORD.findall(conninfo))]
+    return list(dict.fromkeys([*found, *map(unquote, found)]))
 
 
 def supabase_role(key: str) -> str | None:

@@ -140,8 +140,9 @@ async def test_a_reader_may_not_act(service: Service) -> None:
         (403, lambda _, headers: headers.update({"sec-fetch-site": "same-site"})),
         (403, lambda _, headers: headers.update({"origin": "https://evil.example"})),
         (403, lambda _, headers: headers.update({"origin": "null"})),
+        (403, lambda _, headers: headers.update({"origin": "http://[::1"})),
     ],
-    ids=["no token", "wrong token", "another site", "a neighbour", "another origin", "no origin"],
+    ids=["no token", "wrong token", "another site", "a neighbour", "another origin", "no origin", "half an origin"],
 )
 async def test_a_form_that_is_not_ours_changes_nothing(
     service: Service, status: int, changed: Callable[[dict[str, str], dict[str, str]], None]

@@ -274,6 +274,8 @@ def test_settings_never_show_a_secret() -> None:
     [
         ("postgresql://me:fake-pass%40word@host/db", "fake-pass@word"),
         ("postgresql://me:fake-[password@host/db", "postgresql://me:fake-[password@host/db"),
+        ("postgresql://me:fake-[pass]#word@host/db", "fake-[pass]#word"),
+        ("postgresql://me:fake@host/db?password=fake-secret", "fake-secret"),
         ("host=db.example password=fake-secret", "fake-secret"),
     ],
 )
