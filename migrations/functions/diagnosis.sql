@@ -46,7 +46,7 @@ as $$
 begin
   url_set := false;
   secret_set := false;
-  pg_net := leadhook.has_pg_net();
+  pg_net := leadhook.has_extension('pg_net');
   foreign_code := array(
     select format('%s %I (%s, owned by %I)', c.kind, c.object_name, c.function_name, c.function_owner)
     from leadhook.find_foreign_code() as c
@@ -54,7 +54,7 @@ begin
     limit 5
   );
   outbox_guards := leadhook.find_outbox_guards();
-  if not leadhook.has_vault() then
+  if not leadhook.has_extension('supabase_vault') then
     return;
   end if;
   select
@@ -356,7 +356,7 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 begin
-  if not leadhook.has_pg_net() then
+  if not leadhook.has_extension('pg_net') then
     return;
   end if;
   return query
@@ -380,7 +380,7 @@ $$;
 comment on function leadhook.webhook_answers(bigint[]) is
   'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or '
   'different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook '
-  'with its number before it; it dates an answer from the begin of its own transaction, hence the minute. security definer: before 0.12, '
+  'with its number before it; it dates an answer from the start of its transaction, so up to a minute earlier. security definer: before 0.12, '
   'only the owner may read pg_net''s tables.';
 
 -- Returns these webhooks with what pg_net answered, from leadhook.webhooks or, until the sweep has copied it, from pg_net.

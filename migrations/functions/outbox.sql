@@ -79,9 +79,8 @@ begin
 end
 $$;
 
--- Returns whether an object belongs to an extension. Without the extension, a role that may create schemas could offer its own
--- net.http_post() or vault.decrypted_secrets.
-create or replace function leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text)
+-- Returns whether pg_net can be called, or Vault read. An object of the same name may be another role's, if the extension is missing.
+create or replace function leadhook.has_extension(p_name text)
 returns boolean
 language plpgsql
 stable
@@ -92,33 +91,11 @@ begin
     select
     from pg_catalog.pg_depend as d
     join pg_catalog.pg_extension as e on e.oid = d.refobjid
-    where d.classid = p_class and d.objid = p_object and d.deptype = 'e' and d.refclassid = 'pg_catalog.pg_extension'::regclass
-      and e.extname = p_extension
+    where d.deptype = 'e' and d.refclassid = 'pg_catalog.pg_extension'::regclass and e.extname = p_name and (d.classid, d.objid) = case p_name
+      when 'pg_net' then ('pg_catalog.pg_proc'::regclass::oid, to_regproc('net.http_post')::oid)
+      when 'supabase_vault' then ('pg_catalog.pg_class'::regclass::oid, to_regclass('vault.decrypted_secrets')::oid)
+    end
   );
-end
-$$;
-
--- Returns whether the extension pg_net can be called.
-create or replace function leadhook.has_pg_net()
-returns boolean
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return leadhook.is_of_extension('pg_catalog.pg_proc', to_regproc('net.http_post'), 'pg_net');
-end
-$$;
-
--- Returns whether the extension supabase_vault can be read.
-create or replace function leadhook.has_vault()
-returns boolean
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return leadhook.is_of_extension('pg_catalog.pg_class', to_regclass('vault.decrypted_secrets'), 'supabase_vault');
 end
 $$;
 
@@ -163,7 +140,7 @@ $$;
 -- extension's rights, and no other role could add a trigger.) The table lock prevents new triggers until the end of the transaction. A
 -- snapshot older than the lock may miss a trigger, but the row in pg_class shows that it was changed. pg_class may also report triggers
 -- after the last one was dropped; refuse_foreign_code checks that.
--- One query for all conditions, because the application's transaction waits for it.
+-- One query for all conditions instead of has_extension, because the application's transaction waits for it.
 create or replace function leadhook.webhook_target(out url text, out secrets text)
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -526,7 +526,7 @@ CREATE FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with ti
     SET enable_seqscan TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.has_pg_net() RETURNS boolean
+CREATE FUNCTION leadhook.has_extension(p_name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
@@ -534,11 +534,6 @@ CREATE FUNCTION leadhook.has_pg_net() RETURNS boolean
 CREATE FUNCTION leadhook.has_slices() RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.has_vault() RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
 CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer, answered_ms bigint)
@@ -595,11 +590,6 @@ CREATE FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with tim
     AS ...;
 
 COMMENT ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) IS 'Whether the last lease of a job can''t have seen what one of these transactions changed.';
-
-CREATE FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS ...;
 
 CREATE FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -1292,7 +1282,7 @@ CREATE FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) RETURNS TABLE(w
     SET enable_seqscan TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook with its number before it; it dates an answer from the begin of its own transaction, hence the minute. security definer: before 0.12, only the owner may read pg_net''s tables.';
+COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook with its number before it; it dates an answer from the start of its transaction, so up to a minute earlier. security definer: before 0.12, only the owner may read pg_net''s tables.';
 
 CREATE FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2681,14 +2671,11 @@ GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO se
 REVOKE ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.has_pg_net() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.has_pg_net() TO service_role;
+REVOKE ALL ON FUNCTION leadhook.has_extension(p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_extension(p_name text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.has_slices() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_slices() TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.has_vault() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.has_vault() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.healthy_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.healthy_keys() TO service_role;
@@ -2715,9 +2702,6 @@ GRANT ALL ON FUNCTION leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_n
 
 REVOKE ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
