@@ -363,8 +363,6 @@ create table if not exists leadhook.budgets (
   spent_on date, -- a claim found nothing left on this day (UTC), so the groups of its user are shut
   -- nothing can be returned on this day, because no lease of its user has a reservation: claims skip it until the next day
   settled_on date not null default 'epoch',
-  changed_by text,
-  changed_at timestamptz not null default clock_timestamp(),
   constraint a_user_has_one_budget unique nulls not distinct (user_id)
 );
 create index if not exists budgets_to_look_at on leadhook.budgets (settled_on) where spent_on is not null or needed_usd is not null;

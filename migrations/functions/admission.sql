@@ -51,9 +51,8 @@ begin
 end
 $$;
 
--- Returns the budget of all users together (user_id null) and the budgets of p_user_ids (null: every user) with what is left today: neither
--- spent nor reserved by leased leads. daily_usd is Infinity if the budget was removed and leads that it turned away have not been made due
--- yet.
+-- Returns the budget of all users together (user_id null) and the budgets of p_user_ids (null: every user) with what is left today: neither spent nor
+-- reserved by leased leads. daily_usd is Infinity if the budget was removed and leads that it turned away have not been made due yet.
 create or replace function leadhook.budgets_left(p_now timestamptz, p_user_ids uuid[] default null)
 returns table (id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric, reserved_usd numeric)
 language plpgsql
@@ -364,9 +363,8 @@ begin
     delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.needed_usd is null;
     update leadhook.budgets as b set daily_usd = 'Infinity', settled_on = 'epoch' where b.user_id is not distinct from p_user_id;
   else
-    insert into leadhook.budgets as b (user_id, daily_usd, changed_by) values (p_user_id, p_daily_usd, left(btrim(p_actor), 200))
-    on conflict (user_id) do update
-    set daily_usd = excluded.daily_usd, changed_by = excluded.changed_by, changed_at = clock_timestamp(), spent_on = null, settled_on = 'epoch';
+    insert into leadhook.budgets (user_id, daily_usd) values (p_user_id, p_daily_usd)
+    on conflict (user_id) do update set daily_usd = excluded.daily_usd, spent_on = null, settled_on = 'epoch';
   end if;
   perform leadhook.reopen_groups(array[p_user_id]);
   perform leadhook.mark_spent_budgets(clock_timestamp(), array[p_user_id]);

@@ -1,5 +1,4 @@
--- Purpose: who did what, and why. Functions that act write the entry in their own transaction, whether the API, a command or the console
--- calls them.
+-- Purpose: who did what, and why. Functions that act write the entry in their own transaction, whether the API, a command or the console calls them.
 
 set local check_function_bodies = off;
 
@@ -76,8 +75,7 @@ begin
 end
 $$;
 comment on function public.leadhook_audit(jsonb, bigint, int) is
-  'Returns up to p_limit audit entries before id p_before (null: the newest) that match p_filter {action, actor, user_id, since, until}, '
-  'newest first. before: p_before of the next page; null: this was the last page. Reads at most 20,000 entries per call, so a page may be '
-  'short.';
+  'Returns up to p_limit audit entries before id p_before (null: the newest) that match p_filter {action, actor, user_id, since, until}, newest '
+  'first. before: p_before of the next page; null: this was the last page. Reads at most 20,000 entries per call, so a page may be short.';
 
 select leadhook.grant_functions();

@@ -422,9 +422,9 @@ begin
   if found then
     perform leadhook.note_action(p_actor, 'release_stop', jsonb_build_object('release_id', p_release_id), p_reason);
   end if;
-  return (
-    select coalesce(jsonb_agg(jsonb_build_object('release_id', r.id, 'released', r.released)) -> 0, '{}') from leadhook.releases as r where r.id = p_release_id
-  );
+  return coalesce((
+    select jsonb_build_object('release_id', r.id, 'released', r.released) from leadhook.releases as r where r.id = p_release_id
+  ), '{}');
 end
 $$;
 comment on function public.leadhook_stop_release(bigint, text, text) is 'Stops a release. Leads that it has queued stay queued.';

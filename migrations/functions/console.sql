@@ -5,8 +5,7 @@
 
 set local check_function_bodies = off;
 
--- Returns the steps of a search, in order. The indexes by state and group do not contain leased jobs, and the index by age only finished
--- ones.
+-- Returns the steps of a search, in order. The indexes by state and group do not contain leased jobs, and the index by age only finished ones.
 create or replace function leadhook.search_steps(p_filter jsonb)
 returns text[]
 language sql
@@ -202,8 +201,7 @@ as $$
   ) as v on true
 $$;
 
--- Returns the first p_limit matches among the next 250 candidates, each with its cursor. next_cursor: after these 250; null: no more
--- candidates.
+-- Returns the first p_limit matches among the next 250 candidates, each with its cursor. next_cursor: after these 250; null: no more candidates.
 create or replace function leadhook.search_slice(
   p_filter jsonb, p_after jsonb, p_limit int, out lead_ids text[], out cursors jsonb[], out next_cursor jsonb
 )
@@ -382,9 +380,8 @@ begin
 end
 $$;
 comment on function public.leadhook_failures() is
-  'Returns the leads that are dead, done without their message, or waiting for their next attempt, by error code and state: how many (up '
-  'to 10,000), and of 100 of them the most frequent reasons and the newest lead. A replay with this state and error_code takes exactly '
-  'these.';
+  'Returns the leads that are dead, done without their message, or waiting for their next attempt, by error code and state: how many (up to 10,000), '
+  'and of 100 of them the most frequent reasons and the newest lead. A replay with this state and error_code takes exactly these.';
 
 create or replace function public.leadhook_deliveries(p_before bigint default null, p_limit int default 25)
 returns jsonb
@@ -418,8 +415,7 @@ $$;
 comment on function public.leadhook_deliveries(bigint, int) is
   'Returns the webhooks before id p_before (null: the newest), newest first, with pg_net''s answers.';
 
--- Returns the newest 20 replays that have waiting leads or are still being queued or stopped, with the number of waiting leads up to
--- 100,000.
+-- Returns the newest 20 replays that have waiting leads or are still being queued or stopped, with the number of waiting leads up to 100,000.
 create or replace function leadhook.unfinished_replays()
 returns table (replay_id bigint, waiting bigint)
 language sql

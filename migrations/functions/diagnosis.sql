@@ -6,8 +6,7 @@
 
 set local check_function_bodies = off;
 
--- Records that a process has claimed or swept (p_call), at most every 5 s. Called at the end of the call, so only successful ones are
--- recorded.
+-- Records that a process has claimed or swept (p_call), at most every 5 s. Called at the end of the call, so only successful ones are recorded.
 create or replace function leadhook.note_worker(p_worker text, p_call text)
 returns void
 language plpgsql

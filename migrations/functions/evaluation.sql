@@ -125,7 +125,6 @@ begin
 end
 $$;
 comment on function public.leadhook_book_evaluation(jsonb) is
-  'Adds the cost of an evaluation, [{user_id, cost_usd}], to today (UTC) and returns what may not be paid for now. A repeated call adds it '
-  'again.';
+  'Adds the cost of an evaluation, [{user_id, cost_usd}], to today (UTC) and returns what may not be paid for now. A repeated call adds it again.';
 
 select leadhook.grant_functions();

@@ -81,8 +81,7 @@ as $$
   select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
 $$;
 
--- Returns the first 16 hex digits of the SHA-256 of a Gemini key without surrounding whitespace; logs and tables show it instead of the
--- key.
+-- Returns the first 16 hex digits of the SHA-256 of a Gemini key without surrounding whitespace; logs and tables show it instead of the key.
 -- Without search_path, which would prevent inlining: every claim and save calls it for every key.
 create or replace function leadhook.key_fingerprint(p_api_key text)
 returns text

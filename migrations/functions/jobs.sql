@@ -2,8 +2,7 @@
 
 set local check_function_bodies = off;
 
--- Inserts attempts, given by the columns of leadhook.attempts with usage and timing as objects, and adds their costs to the day of their
--- user_id.
+-- Inserts attempts, given by the columns of leadhook.attempts with usage and timing as objects, and adds their costs to the day of their user_id.
 create or replace function leadhook.note_attempts(p_attempts jsonb, p_now timestamptz)
 returns void
 language plpgsql

@@ -105,10 +105,9 @@ begin
 end
 $$;
 
--- Leases the jobs of these results, which the caller has locked, whatever their state, and returns the results with their fences.
--- A replay that is ready or leased is postponed, because it uses other prompts. If a run was ready or leased, the job counts as changed: if
--- this answer is refused, it starts again. What the worker that loses its lease has spent is not known, so its reservation is booked if it
--- had reported a call.
+-- Leases the jobs of these results, which the caller has locked, whatever their state, and returns the results with their fences. A replay that is
+-- ready or leased is postponed, because it uses other prompts. If a run was ready or leased, the job counts as changed: if this answer is refused, it
+-- starts again. What the worker that loses its lease has spent is not known, so its reservation is booked if it had reported a call.
 create or replace function leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamptz)
 returns leadhook.ending[]
 language plpgsql

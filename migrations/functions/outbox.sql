@@ -319,9 +319,8 @@ comment on function leadhook.send_webhook(text, int, text) is
   'that several processes wake up. Never raises; leadhook.webhooks has the result. security definer: the writers of the application''s '
   'tables may not read Vault or write leadhook.webhooks.';
 
--- Appends changed leads to the outbox, 500 per row; or the groups whose prompts changed; or, if both are null, a row for any lead.
--- `on conflict do nothing`: an id sequence behind its rows after a restore must not abort the application's statement; the sweep finds the
--- change.
+-- Appends changed leads to the outbox, 500 per row; or the groups whose prompts changed; or, if both are null, a row for any lead. `on conflict do
+-- nothing`: an id sequence behind its rows after a restore must not abort the application's statement; the sweep finds the change.
 create or replace function leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean)
 returns void
 language plpgsql
@@ -353,8 +352,7 @@ begin
 end
 $$;
 
--- Returns constraints, unique indexes, triggers and rules that someone added to leadhook.outbox and that may refuse a row. leadhook adds
--- none.
+-- Returns constraints, unique indexes, triggers and rules that someone added to leadhook.outbox and that may refuse a row. leadhook adds none.
 create or replace function leadhook.find_outbox_guards()
 returns text[]
 language sql
@@ -383,10 +381,9 @@ as $$
 $$;
 
 -- Appends a change as append_to_outbox and sends a webhook. Never raises.
--- Only the first change of a transaction runs in a subtransaction, because more than 64 of them slow down every other session. After it,
--- the transaction holds a lock on the outbox, so appending can neither wait nor fail, unless someone added a constraint, trigger or rule;
--- the second change checks that, and then every change gets a subtransaction. If the lock was not available, the rest of the transaction is
--- left to the sweep.
+-- Only the first change of a transaction runs in a subtransaction, because more than 64 of them slow down every other session. After it, the
+-- transaction holds a lock on the outbox, so appending can neither wait nor fail, unless someone added a constraint, trigger or rule; the second
+-- change checks that, and then every change gets a subtransaction. If the lock was not available, the rest of the transaction is left to the sweep.
 create or replace function leadhook.note_change(
   p_reason text, p_table text, p_lead_ids text[] default null, p_user_ids uuid[] default null, p_tags text[] default null,
   p_refreshed boolean default false
@@ -439,9 +436,8 @@ begin
 end
 $$;
 
--- Returns whether a statement deletes rows, or inserts rows after others of the table were deleted in this transaction: they may be the
--- same rows again. The deletion is remembered until the end of the transaction; a rollback to a savepoint forgets it together with the
--- deletion.
+-- Returns whether a statement deletes rows, or inserts rows after others of the table were deleted in this transaction: they may be the same rows
+-- again. The deletion is remembered until the end of the transaction; a rollback to a savepoint forgets it together with the deletion.
 create or replace function leadhook.refreshes(p_operation text, p_table text)
 returns boolean
 language plpgsql
@@ -546,10 +542,9 @@ begin
 end
 $$;
 comment on function leadhook.note_lead_changes() is
-  'Trigger on all_leads and lead_details: appends the ids of leads for which the change may matter, and sends a webhook. Reads no table. '
-  'security definer: the writers of the tables have no rights in leadhook. The exception blocks only read, so their subtransactions get no '
-  'number and cost other sessions nothing; they handle columns that are missing or have a type without equality, which would be slower to '
-  'look up in the catalog.';
+  'Trigger on all_leads and lead_details: appends the ids of leads for which the change may matter, and sends a webhook. Reads no table. security '
+  'definer: the writers of the tables have no rights in leadhook. The exception blocks only read, so their subtransactions get no number and cost '
+  'other sessions nothing; they handle columns that are missing or have a type without equality, which would be slower to look up in the catalog.';
 
 create or replace function leadhook.note_prompts_changes()
 returns trigger

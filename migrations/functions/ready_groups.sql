@@ -55,8 +55,7 @@ begin
 end
 $$;
 
--- Returns whether one of these groups is paused, or one of these users is paused or has spent the budget; find_blocked covers what shuts
--- every group.
+-- Returns whether one of these groups is paused, or one of these users is paused or has spent the budget; find_blocked covers what shuts every group.
 -- `is not distinct from` makes Postgres find the budget by user_id; with `=` it would read the whole index of budgets_to_look_at.
 create or replace function leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamptz)
 returns boolean
@@ -87,8 +86,7 @@ begin
 end
 $$;
 
--- Marks all groups that is_shut, so that claims skip them. Under the claim lock. Subqueries with `in` are hashed whatever the statistics
--- say.
+-- Marks all groups that is_shut, so that claims skip them. Under the claim lock. Subqueries with `in` are hashed whatever the statistics say.
 create or replace function leadhook.shut_groups(p_now timestamptz)
 returns void
 language sql
@@ -275,9 +273,8 @@ begin
 end
 $$;
 
--- Returns the milliseconds until a claim could return something: 0 if the outbox has rows, else at least 250; null if nothing is due.
--- Paused leads are not due; leads that wait for a budget are due on the next day (UTC). p_blocked: the result of find_blocked, if the
--- caller has it.
+-- Returns the milliseconds until a claim could return something: 0 if the outbox has rows, else at least 250; null if nothing is due. Paused leads
+-- are not due; leads that wait for a budget are due on the next day (UTC). p_blocked: the result of find_blocked, if the caller has it.
 create or replace function leadhook.next_due_ms(p_now timestamptz, p_blocked record default null)
 returns int
 language plpgsql

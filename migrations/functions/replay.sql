@@ -1,6 +1,5 @@
--- Purpose: scores leads again at an operator's request, by name or by filter; what a replay would cost, and its progress.
--- A replay never changes sent_to_llm: a queued job carries the replay's id, and is scored even if the lead was already sent, also by
--- something else in the meantime.
+-- Purpose: scores leads again at an operator's request, by name or by filter; what a replay would cost, and its progress. A replay never changes
+-- sent_to_llm: a queued job carries the replay's id, and is scored even if the lead was already sent, also by something else in the meantime.
 -- A slice takes 250 leads, found among 5,000 jobs, because claims wait while it holds the outbox lock. The service and the command call
 -- leadhook_replay_slice, with pauses, until nothing is left; if one of them ends, a claim reports to the next process that slices are left.
 
@@ -168,43 +167,35 @@ set search_path = ''
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-declare
-  v_user_id uuid := (p_filter ->> 'user_id')::uuid;
-  v_tag text := p_filter ->> 'tag';
-  v_state text := p_filter ->> 'state';
-  v_outcome text := p_filter ->> 'outcome';
-  v_error_code text := p_filter ->> 'error_code';
-  v_score_min int := (p_filter ->> 'score_min')::int;
-  v_score_max int := (p_filter ->> 'score_max')::int;
-  v_prompt_version text := p_filter ->> 'prompt_version';
-  v_flag text := p_filter ->> 'flag';
-  v_since timestamptz := (p_filter ->> 'since')::timestamptz;
-  v_until timestamptz := (p_filter ->> 'until')::timestamptz;
 begin
   return query
   select i.place
-  from unnest(p_lead_ids) with ordinality as i (lead_id, place)
+  from jsonb_to_record(p_filter) as f (
+    user_id uuid, tag text, state text, outcome text, error_code text, score_min int, score_max int, prompt_version text, flag text,
+    since timestamptz, until timestamptz
+  )
+  cross join unnest(p_lead_ids) with ordinality as i (lead_id, place)
   cross join lateral (
     select j.user_id, j.tag, j.state, j.error_code, j.finished_at from leadhook.jobs as j where j.lead_id = i.lead_id offset 0
   ) as s
   left join lateral (
     select v.score, v.prompt_version, v.flags
     from leadhook.results as v
-    where v.lead_id = i.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version, v_flag) is not null
+    where v.lead_id = i.lead_id and coalesce(f.score_min::text, f.score_max::text, f.prompt_version, f.flag) is not null
     order by v.run desc
     limit 1
   ) as v on true
-  where (v_user_id is null or s.user_id = v_user_id)
-    and (v_tag is null or s.tag = v_tag)
-    and (v_state is null or s.state = v_state)
-    and (v_error_code is null or s.error_code = v_error_code)
-    and (v_since is null or s.finished_at >= v_since)
-    and (v_until is null or s.finished_at < v_until)
-    and (v_score_min is null or v.score >= v_score_min)
-    and (v_score_max is null or v.score <= v_score_max)
-    and (v_prompt_version is null or v.prompt_version = v_prompt_version)
-    and (v_flag is null or v_flag = any (v.flags) or v_flag = 'any' and v.flags <> '{}')
-    and (v_outcome is null or v_outcome = (
+  where (f.user_id is null or s.user_id = f.user_id)
+    and (f.tag is null or s.tag = f.tag)
+    and (f.state is null or s.state = f.state)
+    and (f.error_code is null or s.error_code = f.error_code)
+    and (f.since is null or s.finished_at >= f.since)
+    and (f.until is null or s.finished_at < f.until)
+    and (f.score_min is null or v.score >= f.score_min)
+    and (f.score_max is null or v.score <= f.score_max)
+    and (f.prompt_version is null or v.prompt_version = f.prompt_version)
+    and (f.flag is null or f.flag = any (v.flags) or f.flag = 'any' and v.flags <> '{}')
+    and (f.outcome is null or f.outcome = (
       select t.outcome from leadhook.attempts as t where t.lead_id = i.lead_id order by t.id desc limit 1
     ))
   limit p_limit;
@@ -742,7 +733,6 @@ begin
   ));
 end
 $$;
-comment on function public.leadhook_replays(int) is
-  'Returns the newest replays, up to 1,000; leadhook_replay_status reports the progress of one.';
+comment on function public.leadhook_replays(int) is 'Returns the newest replays, up to 1,000; leadhook_replay_status reports the progress of one.';
 
 select leadhook.grant_functions();

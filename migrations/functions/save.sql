@@ -220,10 +220,9 @@ as $$
   where c.relname = existing_constraint.p_name
 $$;
 
--- Writes each answer separately. Outcomes: saved; refused, with the error as reason and, without its text, which may be personal, as note;
--- busy, with the SQLSTATE as error_code: a row is locked, or the error may pass (out_of_time: not tried in this call).
--- Raises if every lead failed with an error that does not concern a lead, and PT409 if every lead, at least three in a row, was refused in
--- the same way.
+-- Writes each answer separately. Outcomes: saved; refused, with the error as reason and, without its text, which may be personal, as note; busy, with
+-- the SQLSTATE as error_code: a row is locked, or the error may pass (out_of_time: not tried in this call). Raises if every lead failed with an error
+-- that does not concern a lead, and PT409 if every lead, at least three in a row, was refused in the same way.
 -- With lock_timeout 50 ms, 50 leads that all wait end within the statement timeout of 5 s.
 create or replace function leadhook.write_each_answer(p_answers leadhook.ending[])
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)

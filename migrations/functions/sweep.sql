@@ -1,6 +1,5 @@
--- Purpose: finds what no outbox row named: leads that became eligible unnoticed and jobs of deleted leads. Deletes old records.
--- A round checks all unsent leads, then all jobs; its position is in leadhook.controls. The first round after the installation holds what
--- it finds eligible.
+-- Purpose: finds what no outbox row named: leads that became eligible unnoticed and jobs of deleted leads. Deletes old records. A round checks all
+-- unsent leads, then all jobs; its position is in leadhook.controls. The first round after the installation holds what it finds eligible.
 
 set local check_function_bodies = off;
 

@@ -1832,8 +1832,6 @@ CREATE TABLE leadhook.budgets (
     needed_usd numeric,
     spent_on date,
     settled_on date DEFAULT '1970-01-01'::date NOT NULL,
-    changed_by text,
-    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT budgets_daily_usd_check CHECK ((daily_usd >= (0)::numeric))
 );
 
