@@ -6,7 +6,7 @@ set local check_function_bodies = off;
 
 -- Returns the groups with held leads, the newest prompts row first: the number of held leads, of those with an answer, and of those that
 -- something else has marked as sent. p_since: only groups whose newest prompts row is not older.
-create or replace function leadhook.held_groups(
+create or replace function leadhook.count_held_groups(
   p_user_id uuid default null, p_tag text default null, p_since timestamptz default null
 )
 returns table (user_id uuid, tag text, asked_at timestamptz, held bigint, answered bigint, sent bigint)
@@ -52,21 +52,21 @@ $$;
 
 -- Returns how many of these held leads have everything that is sent to the model, and the characters of both requests.
 -- 1100 and 800 are the fixed parts of the requests: the instructions and the names of a lead's fields.
-create or replace function leadhook.held_size(p_lead_ids text[])
+create or replace function leadhook.measure_held_leads(p_lead_ids text[])
 returns table (leads bigint, score_chars bigint, message_chars bigint)
 language sql
 stable
 set search_path = ''
 as $$
   with held as materialized (
-    select j.lead_id, j.user_id, j.tag from leadhook.jobs as j where j.lead_id = any (held_size.p_lead_ids)
+    select j.lead_id, j.user_id, j.tag from leadhook.jobs as j where j.lead_id = any (measure_held_leads.p_lead_ids)
   ),
   details as materialized (
     select d.lead_id, max(length(concat(
       d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
     ))) as chars
     from public.lead_details as d
-    where d.lead_id = any (held_size.p_lead_ids) and d.sent_to_llm is not true
+    where d.lead_id = any (measure_held_leads.p_lead_ids) and d.sent_to_llm is not true
     group by d.lead_id
   ),
   newest as materialized (
@@ -107,10 +107,10 @@ begin
         from leadhook.attempts as t
         where t.outcome = 'unwanted' and t.reason like '%already sent%' and t.finished_at > clock_timestamp() - interval '24 hours'
       ),
-      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_groups(p_user_id, p_tag, p_since) as l),
+      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.count_held_groups(p_user_id, p_tag, p_since) as l),
       'size', (
         select to_jsonb(s)
-        from leadhook.held_size(array(
+        from leadhook.measure_held_leads(array(
           select j.lead_id
           from leadhook.jobs as j
           where j.state = 'held'
@@ -130,7 +130,7 @@ end
 $$;
 comment on function public.leadhook_backlog(uuid, text, timestamptz, boolean) is
   'Returns the backlog for the command: whether the first sweep round has finished, released and leased leads of low priority, '
-  'leadhook.held_groups, the size of a release, and sent_while_leased: leads that something else marked as sent in the last 24 hours while '
+  'leadhook.count_held_groups, the size of a release, and sent_while_leased: leads that something else marked as sent in the last 24 hours while '
   'leadhook had leased them. Counts the whole backlog, so its time limit is long.';
 
 -- Makes up to p_limit of the next 500 held leads of a group ready, with low priority and in the order of lead_id, and sends a webhook.
@@ -224,7 +224,7 @@ comment on function public.leadhook_release_backlog(uuid, text, text, int, boole
   'Releases one slice of leadhook.release_backlog for the command. The audit has one entry per release of a group, not one per slice.';
 
 -- Returns up to 1,000 users and tags with held leads, the newest prompts row first.
-create or replace function leadhook.held_scopes(p_user_id uuid, p_tag text)
+create or replace function leadhook.list_held_groups(p_user_id uuid, p_tag text)
 returns table (user_id uuid, tag text, asked_at timestamptz)
 language plpgsql
 stable
@@ -266,7 +266,7 @@ end
 $$;
 
 -- Returns up to 500 held leads of a user and tag, of a user, or of all users.
-create or replace function leadhook.held_sample(p_user_id uuid, p_tag text)
+create or replace function leadhook.sample_held_leads(p_user_id uuid, p_tag text)
 returns text[]
 language plpgsql
 stable
@@ -301,7 +301,7 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_sample text[] := leadhook.held_sample(p_user_id, p_tag);
+  v_sample text[] := leadhook.sample_held_leads(p_user_id, p_tag);
   v_unsent text[] := array(select e.lead_id from leadhook.check_eligibility(v_sample) as e where e.unsent);
   v_answered text[] := leadhook.find_answered(v_unsent);
 begin
@@ -322,14 +322,14 @@ begin
     'sent', cardinality(v_sample) - cardinality(v_unsent),
     'size', (
       select to_jsonb(s)
-      from leadhook.held_size(array(select u.lead_id from unnest(v_unsent) as u (lead_id) where p_redo or u.lead_id <> all (v_answered))) as s
+      from leadhook.measure_held_leads(array(select u.lead_id from unnest(v_unsent) as u (lead_id) where p_redo or u.lead_id <> all (v_answered))) as s
     ),
     'groups', (
       select coalesce(jsonb_agg(to_jsonb(g) || jsonb_build_object('held', (
         select count(*)
         from (select from leadhook.jobs as j where j.state = 'held' and j.user_id = g.user_id and j.tag = g.tag limit 1000) as j
       ))), '[]')
-      from (select s.* from leadhook.held_scopes(p_user_id, p_tag) as s limit 100) as g
+      from (select s.* from leadhook.list_held_groups(p_user_id, p_tag) as s limit 100) as g
     )
   );
 end
@@ -389,7 +389,7 @@ begin
   insert into leadhook.releases (actor, reason, user_id, tag, redo, lead_limit, groups, request_id)
   select left(btrim(p_actor), 200), left(p_reason, 500), p_user_id, p_tag, p_redo, p_limit,
     coalesce(jsonb_agg(jsonb_build_object('user_id', s.user_id, 'tag', s.tag)), '[]'), p_request_id
-  from leadhook.held_scopes(p_user_id, p_tag) as s
+  from leadhook.list_held_groups(p_user_id, p_tag) as s
   on conflict (request_id) do nothing
   returning id into v_id;
   if v_id is not null then

@@ -6,7 +6,7 @@
 set local check_function_bodies = off;
 
 -- Returns the steps of a search, in order. The indexes by state and group do not contain leased jobs, and the index by age only finished ones.
-create or replace function leadhook.search_steps(p_filter jsonb)
+create or replace function leadhook.plan_search(p_filter jsonb)
 returns text[]
 language sql
 stable
@@ -33,7 +33,7 @@ as $$
 $$;
 
 -- Returns the next candidates of a step: leased, by error code, by user and tag, by state, finished (newest first), or unfinished.
-create or replace function leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit int)
+create or replace function leadhook.find_jobs(p_step text, p_filter jsonb, p_after jsonb, p_limit int)
 returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
@@ -87,7 +87,7 @@ end
 $$;
 
 -- Returns the next leads whose last result has a flag, newest first. A row without lead_id: a later result exists.
-create or replace function leadhook.flagged_leads(p_after jsonb, p_limit int)
+create or replace function leadhook.find_flagged_leads(p_after jsonb, p_limit int)
 returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
@@ -107,7 +107,7 @@ $$;
 
 -- Returns the next leads whose name or company contains p_text, from the newest pages of lead_details to the oldest, 200 pages a call. For
 -- a partitioned table, the first page to read is that of the largest partition.
-create or replace function leadhook.leads_by_name(p_text text, p_after jsonb, p_limit int)
+create or replace function leadhook.find_leads_by_name(p_text text, p_after jsonb, p_limit int)
 returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
@@ -150,7 +150,7 @@ set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
-  v_steps text[] := leadhook.search_steps(p_filter);
+  v_steps text[] := leadhook.plan_search(p_filter);
   v_step text := case when p_after is null then v_steps[1] else coalesce(p_after ->> 0, '') end;
   v_next text := v_steps[array_position(v_steps, v_step) + 1];
   v_found int;
@@ -162,9 +162,9 @@ begin
   end if;
   case v_step
     when 'id' then return query select coalesce(p_filter ->> 'lead_id', p_filter ->> 'q'), '["id"]'::jsonb where p_after is null;
-    when 'name' then return query select c.* from leadhook.leads_by_name(p_filter ->> 'q', p_after, p_limit) as c;
-    when 'flag' then return query select c.* from leadhook.flagged_leads(p_after, p_limit) as c;
-    else return query select c.* from leadhook.jobs_of_step(v_step, p_filter, p_after, p_limit) as c;
+    when 'name' then return query select c.* from leadhook.find_leads_by_name(p_filter ->> 'q', p_after, p_limit) as c;
+    when 'flag' then return query select c.* from leadhook.find_flagged_leads(p_after, p_limit) as c;
+    else return query select c.* from leadhook.find_jobs(v_step, p_filter, p_after, p_limit) as c;
   end case;
   get diagnostics v_found = row_count;
   if v_found < p_limit and v_next is not null then
@@ -217,7 +217,7 @@ begin
     case when count(*) >= 250 or count(*) > count(c.lead_id) then (array_agg(c.cursor order by c.place desc))[1] end
   into lead_ids, cursors, next_cursor
   from leadhook.find_candidates(p_filter, p_after, 250) with ordinality as c (lead_id, cursor, place);
-  v_places := array(select m.place from leadhook.matching_leads(lead_ids, p_filter, p_limit) as m order by m.place);
+  v_places := array(select m.place from leadhook.filter_leads(lead_ids, p_filter, p_limit) as m order by m.place);
   cursors := array(select cursors[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
   lead_ids := array(select lead_ids[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
 end
@@ -307,7 +307,7 @@ begin
     'counts', v_counts,
     'complete', v_cursor is null,
     'sample', to_jsonb(v_queued[:10]),
-    'usage', (select to_jsonb(u) from leadhook.usage_of(v_queued) as u),
+    'usage', (select to_jsonb(u) from leadhook.sum_usage(v_queued) as u),
     'average', (select to_jsonb(a) from leadhook.average_usage() as a)
   );
 end
@@ -316,7 +316,7 @@ comment on function public.leadhook_replay_preview(jsonb) is
   'As leadhook_replay_dry_run, for a page: checks as many matches of a filter as 60 ms allow. complete false: there may be more.';
 
 -- Returns the first 100 pairs of error code and state of jobs that failed or wait for their next attempt.
-create or replace function leadhook.failed_groups()
+create or replace function leadhook.list_failed_groups()
 returns table (error_code text, state text)
 language sql
 stable
@@ -357,7 +357,7 @@ begin
     select coalesce(jsonb_agg(jsonb_build_object(
       'error_code', g.error_code, 'state', g.state, 'count', c.n, 'reasons', s.reasons, 'example', s.example, 'last_at', s.last_at
     ) order by c.n desc, g.error_code, g.state), '[]')
-    from leadhook.failed_groups() as g
+    from leadhook.list_failed_groups() as g
     cross join lateral (
       select count(*) as n from (
         select from leadhook.jobs as j where j.error_code = g.error_code and j.state = g.state limit 10000
@@ -416,7 +416,7 @@ comment on function public.leadhook_deliveries(bigint, int) is
   'Returns the webhooks before id p_before (null: the newest), newest first, with pg_net''s answers.';
 
 -- Returns the newest 20 replays that have waiting leads or are still being queued or stopped, with the number of waiting leads up to 100,000.
-create or replace function leadhook.unfinished_replays()
+create or replace function leadhook.list_unfinished_replays()
 returns table (replay_id bigint, waiting bigint)
 language sql
 stable
@@ -457,7 +457,7 @@ $$;
 
 -- Returns the newest releases, up to 20, that still queue leads or have waiting ones, and the number of leads that they queued together.
 -- Released leads are scored in about the order of their releases, so the waiting ones belong to the newest.
-create or replace function leadhook.unfinished_releases(p_waiting bigint)
+create or replace function leadhook.list_unfinished_releases(p_waiting bigint)
 returns table (total bigint, releases jsonb)
 language sql
 stable
@@ -471,7 +471,7 @@ as $$
       coalesce(sum(r.released) over (order by r.id desc rows between unbounded preceding and 1 preceding), 0) as newer
     from (select b.* from leadhook.releases as b order by b.id desc limit 20) as r
   ) as n
-  where n.ended_at is null or n.newer < unfinished_releases.p_waiting
+  where n.ended_at is null or n.newer < list_unfinished_releases.p_waiting
 $$;
 
 create or replace function public.leadhook_progress()
@@ -509,16 +509,16 @@ begin
       select coalesce(jsonb_agg(jsonb_build_object(
         'replay_id', r.id, 'phase', r.phase, 'actor', r.actor, 'reason', r.reason, 'created_at', r.created_at, 'filter', r.filter,
         'queued', coalesce((r.counts ->> 'queued')::int, 0) + coalesce((r.counts ->> 'queued_after')::int, 0), 'waiting', u.waiting
-      ) || leadhook.rate_of(u.waiting, (v_ended ->> r.id::text)::int, r.created_at, v_now) order by r.id desc), '[]')
-      from leadhook.unfinished_replays() as u
+      ) || leadhook.estimate_end(u.waiting, (v_ended ->> r.id::text)::int, r.created_at, v_now) order by r.id desc), '[]')
+      from leadhook.list_unfinished_replays() as u
       join leadhook.replays as r on r.id = u.replay_id
     ),
     'release', (
       select case when v_released > 0 or b.total > 0 then to_jsonb(b) || jsonb_build_object('waiting', v_released)
-        || leadhook.rate_of(v_released, (v_ended ->> '0')::int, (
+        || leadhook.estimate_end(v_released, (v_ended ->> '0')::int, (
           select max(a.at) from leadhook.audit as a where a.action = 'backlog_release' and a.at > v_now - interval '10 min'
         ), v_now) end
-      from leadhook.unfinished_releases(v_released) as b
+      from leadhook.list_unfinished_releases(v_released) as b
     )
   );
 end
@@ -528,7 +528,7 @@ comment on function public.leadhook_progress() is
 
 -- Returns how many leads end per minute, from the number that ended in the last 10 minutes (or since p_since, if that is later), and when
 -- none will wait any more.
-create or replace function leadhook.rate_of(p_waiting bigint, p_ended int, p_since timestamptz, p_now timestamptz)
+create or replace function leadhook.estimate_end(p_waiting bigint, p_ended int, p_since timestamptz, p_now timestamptz)
 returns jsonb
 language sql
 immutable

@@ -74,7 +74,7 @@ comment on function leadhook.webhook_settings() is
 
 -- Returns for each watched table whether enabled triggers of leadhook cover all required events, as bits of tgtype: 4 insert, 8 delete, 16
 -- update, 32 truncate.
-create or replace function leadhook.trigger_states()
+create or replace function leadhook.check_triggers()
 returns jsonb
 language sql
 stable
@@ -152,7 +152,7 @@ begin
       'outbox', (select count(*) from (select from leadhook.outbox as t limit 1000) as n),
       'keys', v_keys - 'parked',
       'parked_keys', v_keys -> 'parked',
-      'triggers', leadhook.trigger_states(),
+      'triggers', leadhook.check_triggers(),
       'webhook_setup', to_jsonb(r),
       'held_snapshot', leadhook.held_snapshot(),
       'jobs', jsonb_build_object(
@@ -166,7 +166,7 @@ begin
       'without_message', (
         select count(*) from (select from leadhook.jobs as j where j.state = 'done' and j.error_code is not null limit 1000) as n
       )
-    ) || public.leadhook_admission(20) || leadhook.waiting_work(clock_timestamp())
+    ) || public.leadhook_admission(20) || leadhook.describe_waiting_work(clock_timestamp())
     from leadhook.controls as c
     cross join leadhook.webhook_settings() as r
   );
@@ -224,7 +224,7 @@ as $$
 $$;
 
 -- Returns how many outbox rows there are (up to 1,000), and those among the oldest 20,000 that concern this lead.
-create or replace function leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text)
+create or replace function leadhook.find_pending_changes(p_lead_id text, p_user_id uuid, p_tag text)
 returns jsonb
 language sql
 stable
@@ -242,14 +242,14 @@ as $$
       bool_and(o.not_before is not null) as return_to_outbox, (array_agg(o.xact order by o.changed_at))[1] as xact
     from oldest as o
     where case o.kind
-      when 'leads' then pending_changes.p_lead_id = any (o.lead_ids)
-      when 'prompts' then o.user_id = pending_changes.p_user_id and o.tag = pending_changes.p_tag
+      when 'leads' then find_pending_changes.p_lead_id = any (o.lead_ids)
+      when 'prompts' then o.user_id = find_pending_changes.p_user_id and o.tag = find_pending_changes.p_tag
       else true
     end and (
       o.kind = 'leads'
-      or pending_changes.p_lead_id > o.after_lead
-        and (o.until_lead is null or o.until_lead <= o.after_lead or pending_changes.p_lead_id <= o.until_lead)
-      or o.until_lead <= o.after_lead and pending_changes.p_lead_id <= o.until_lead
+      or find_pending_changes.p_lead_id > o.after_lead
+        and (o.until_lead is null or o.until_lead <= o.after_lead or find_pending_changes.p_lead_id <= o.until_lead)
+      or o.until_lead <= o.after_lead and find_pending_changes.p_lead_id <= o.until_lead
     )
     group by o.kind, o.prompts_inserted
   )
@@ -261,7 +261,7 @@ $$;
 
 -- Returns how many leads are ready before this one: in all, in its group, and, if it has low priority, with normal priority; and whether
 -- leads are being processed.
-create or replace function leadhook.place_in_queue(p_lead_id text, p_now timestamptz)
+create or replace function leadhook.find_place_in_queue(p_lead_id text, p_now timestamptz)
 returns jsonb
 language plpgsql
 stable
@@ -346,7 +346,7 @@ as $$
   )
 $$;
 
-create or replace function leadhook.webhook_answers(p_webhook_ids bigint[])
+create or replace function leadhook.read_webhook_answers(p_webhook_ids bigint[])
 returns table (webhook_id bigint, status_code int, error text, timed_out boolean, queued boolean)
 language plpgsql
 stable
@@ -376,7 +376,7 @@ exception when assert_failure or others then
   raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
 end
 $$;
-comment on function leadhook.webhook_answers(bigint[]) is
+comment on function leadhook.read_webhook_answers(bigint[]) is
   'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or '
   'different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook '
   'with its number before it; it dates an answer from the start of its transaction, so up to a minute earlier. security definer: before 0.12, '
@@ -396,7 +396,7 @@ as $$
     w.id, w.reason, w.leads, w.sent_at, w.request_id is not null, coalesce(a.queued, false), coalesce(w.status_code, a.status_code),
     coalesce(w.error, a.error, case when a.timed_out then 'timed out' end), coalesce(a.timed_out, w.error = 'timed out', false)
   from leadhook.webhooks as w
-  left join leadhook.webhook_answers(describe_webhooks.p_webhook_ids) as a on a.webhook_id = w.id
+  left join leadhook.read_webhook_answers(describe_webhooks.p_webhook_ids) as a on a.webhook_id = w.id
   where w.id = any (describe_webhooks.p_webhook_ids)
 $$;
 
@@ -425,7 +425,7 @@ as $$
 $$;
 
 -- Returns the watched tables that have a webhook of Supabase's dashboard.
-create or replace function leadhook.dashboard_webhooks()
+create or replace function leadhook.find_dashboard_webhooks()
 returns text[]
 language sql
 stable
@@ -469,7 +469,7 @@ begin
     v_failure := left(sqlerrm, 500);
     select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_checked;
   end;
-  v_outbox := leadhook.pending_changes(p_lead_id, v_checked.user_id, v_checked.tag);
+  v_outbox := leadhook.find_pending_changes(p_lead_id, v_checked.user_id, v_checked.tag);
   return (
     select json_build_object(
       'lead_id', p_lead_id,
@@ -484,7 +484,7 @@ begin
       ) else '[]' end,
       'job', v_job,
       'outbox', v_outbox,
-      'queue', leadhook.place_in_queue(p_lead_id, v_now),
+      'queue', leadhook.find_place_in_queue(p_lead_id, v_now),
       'keys', leadhook.describe_keys(),
       'pauses', g.gates -> 'pauses',
       'budgets', g.gates -> 'budgets',
@@ -492,8 +492,8 @@ begin
         coalesce(v_outbox #>> '{of_lead,0,changed_at}', v_job ->> 'eligible_at')::timestamptz,
         (v_outbox #>> '{of_lead,0,xact}')::xid8
       ),
-      'triggers', leadhook.trigger_states(),
-      'dashboard_webhooks', leadhook.dashboard_webhooks(),
+      'triggers', leadhook.check_triggers(),
+      'dashboard_webhooks', leadhook.find_dashboard_webhooks(),
       'webhook_setup', to_jsonb(s),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,

@@ -79,7 +79,7 @@ $$;
 
 -- Returns the median and 95th percentile of the milliseconds from eligible_at to the first call and to the answer, of leads saved since
 -- p_since (a full hour).
-create or replace function leadhook.typical_durations(p_since timestamptz)
+create or replace function leadhook.summarize_durations(p_since timestamptz)
 returns jsonb
 language sql
 stable
@@ -88,7 +88,7 @@ as $$
   with counts as (
     select h.kind, h.bucket, sum(h.leads) as leads
     from leadhook.hourly_counts as h
-    where h.kind in ('first_call', 'saved') and h.hour >= typical_durations.p_since
+    where h.kind in ('first_call', 'saved') and h.hour >= summarize_durations.p_since
     group by h.kind, h.bucket
   ),
   summed as (
@@ -184,8 +184,8 @@ begin
     'counted_until', (select c.until from leadhook.counted as c),
     'hours', leadhook.sum_periods(v_hours, 'hour', v_hour - interval '47 hours', v_now),
     'days', leadhook.sum_periods(v_hours, 'day', v_month, v_now),
-    'last_hour', leadhook.typical_durations(v_hour - interval '1 hour'),
-    'last_day', leadhook.typical_durations(v_hour - interval '24 hours'),
+    'last_hour', leadhook.summarize_durations(v_hour - interval '1 hour'),
+    'last_day', leadhook.summarize_durations(v_hour - interval '24 hours'),
     'scores', (
       select jsonb_agg(jsonb_build_object('score', g.tens * 10, 'leads', coalesce(s.leads, 0)) order by g.tens)
       from generate_series(0, 9) as g (tens)

@@ -193,7 +193,7 @@ end
 $$;
 
 -- Returns when the first ready lead of a group that is not shut is due, or null. It may be too early, never too late.
-create or replace function leadhook.earliest_due(p_low_priority boolean, p_now timestamptz)
+create or replace function leadhook.find_earliest_due(p_low_priority boolean, p_now timestamptz)
 returns timestamptz
 language plpgsql
 set search_path = ''
@@ -227,7 +227,7 @@ begin
 end
 $$;
 
--- As earliest_due; if something is due now, any time in the past. Corrects no group, because a save does not hold the claim lock: a time
+-- As find_earliest_due; if something is due now, any time in the past. Corrects no group, because a save does not hold the claim lock: a time
 -- that is too early costs one claim, which corrects it.
 create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz)
 returns timestamptz
@@ -250,7 +250,7 @@ begin
       return v_due_at;
     end if;
   end loop;
-  return leadhook.earliest_due(p_low_priority, p_now);
+  return leadhook.find_earliest_due(p_low_priority, p_now);
 end
 $$;
 
@@ -333,7 +333,7 @@ $$;
 -- Returns what waits and who works. oldest_ready_ms: how long the oldest ready lead of either priority has been due. unclaimed_ms: how long
 -- a claim could have taken something (a change, a lead neither paused nor over budget, an expired lease). working: a lead is leased.
 -- workers: the last 20 seen.
-create or replace function leadhook.waiting_work(p_now timestamptz)
+create or replace function leadhook.describe_waiting_work(p_now timestamptz)
 returns jsonb
 language plpgsql
 volatile
@@ -360,8 +360,8 @@ begin
   if v_blocked.everything is null then
     v_unclaimed := least(
       v_unclaimed,
-      leadhook.earliest_due(false, p_now),
-      leadhook.earliest_due(true, p_now),
+      leadhook.find_earliest_due(false, p_now),
+      leadhook.find_earliest_due(true, p_now),
       (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
     );
   end if;

@@ -159,7 +159,7 @@ comment on function public.leadhook_replay(text[], text, text) is
 -- Returns the positions in p_lead_ids of the first p_limit leads that match a filter. user_id, tag, state and error_code are those of the
 -- job, outcome that of its last attempt, score, prompt_version and flag those of its last result; since and until limit the end of its last
 -- run. All given fields must match.
-create or replace function leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit int)
+create or replace function leadhook.filter_leads(p_lead_ids text[], p_filter jsonb, p_limit int)
 returns table (place bigint)
 language plpgsql
 stable
@@ -215,7 +215,7 @@ as $$
 declare
   v_window text[] := array(select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id limit 5000);
 begin
-  lead_ids := array(select v_window[m.place] from leadhook.matching_leads(v_window, p_filter, 250) as m order by m.place);
+  lead_ids := array(select v_window[m.place] from leadhook.filter_leads(v_window, p_filter, 250) as m order by m.place);
   last_lead := case when cardinality(lead_ids) = 250 then lead_ids[250] else v_window[5000] end;
 end
 $$;
@@ -486,7 +486,7 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_filtered(jsonb, int, text, text, uuid) is
-  'Begins a replay of up to p_limit leads (null: all) that match a filter (leadhook.matching_leads), in the order of lead_id. phase '
+  'Begins a replay of up to p_limit leads (null: all) that match a filter (leadhook.filter_leads), in the order of lead_id. phase '
   'queueing: leadhook_replay_slice continues. A repeated call with the same p_request_id returns the same replay.';
 
 create or replace function public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text default null)
@@ -520,7 +520,7 @@ comment on function public.leadhook_replay_stop(bigint, text, text) is
   'phase stopping: leadhook_replay_slice continues. A replay that has ended is not changed (changed false).';
 
 -- Returns what the last run with a result cost, summed over these leads and all attempts of the run.
-create or replace function leadhook.usage_of(p_lead_ids text[])
+create or replace function leadhook.sum_usage(p_lead_ids text[])
 returns table (known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric,
   cost_usd numeric, model_ms numeric)
 language sql
@@ -531,7 +531,7 @@ as $$
     count(distinct t.lead_id), sum(t.calls), sum(t.input_tokens), sum(t.cached_tokens), sum(t.output_tokens), sum(t.thinking_tokens),
     sum(t.cost_usd), sum(t.model_ms)
   from (
-    select v.lead_id, max(v.run) as run from leadhook.results as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
+    select v.lead_id, max(v.run) as run from leadhook.results as v where v.lead_id = any (sum_usage.p_lead_ids) group by v.lead_id
   ) as v
   join leadhook.attempts as t on t.lead_id = v.lead_id and t.run = v.run and t.calls > 0
 $$;
@@ -586,7 +586,7 @@ begin
     'counts', v_counts,
     'last_lead', v_next.last_lead,
     'sample', to_jsonb(v_queued[:10]),
-    'usage', (select to_jsonb(u) from leadhook.usage_of(v_queued) as u),
+    'usage', (select to_jsonb(u) from leadhook.sum_usage(v_queued) as u),
     'average', (select to_jsonb(a) from leadhook.average_usage() as a)
   );
 end
@@ -597,7 +597,7 @@ comment on function public.leadhook_replay_dry_run(text[], jsonb, int, text) is
 
 -- Returns the state of each lead of a replay: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or started again
 -- by a change).
-create or replace function leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] default null)
+create or replace function leadhook.list_replay_leads(p_replay_id bigint, p_lead_ids text[] default null)
 returns table (lead_id text, state text, score int, error_code text, reason text)
 language plpgsql
 stable
@@ -627,7 +627,7 @@ end
 $$;
 
 -- Returns the usage of all attempts of a replay.
-create or replace function leadhook.replay_usage(p_replay_id bigint)
+create or replace function leadhook.sum_replay_usage(p_replay_id bigint)
 returns jsonb
 language sql
 stable
@@ -642,7 +642,7 @@ as $$
     'cost_usd', sum(t.cost_usd)
   )
   from leadhook.attempts as t
-  where t.replay_id = replay_usage.p_replay_id
+  where t.replay_id = sum_replay_usage.p_replay_id
 $$;
 
 create or replace function public.leadhook_replay_status(
@@ -674,7 +674,7 @@ begin
   if v_complete then
     v_progress := (
       select jsonb_object_agg(p.state, p.n)
-      from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
+      from (select s.state, count(*) as n from leadhook.list_replay_leads(p_replay_id) as s group by s.state) as p
     );
   else
     v_progress := (
@@ -686,7 +686,7 @@ begin
   end if;
   v_leads := (
     select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(s)) order by s.lead_id), '[]')
-    from leadhook.replay_states(p_replay_id, array(
+    from leadhook.list_replay_leads(p_replay_id, array(
       select m.lead_id from leadhook.replay_leads as m where m.replay_id = p_replay_id and m.lead_id > p_after_lead order by m.lead_id limit 1001
     )) as s
   );
@@ -702,7 +702,7 @@ begin
     'counts', v_replay.counts,
     'progress', coalesce(v_progress, '{}'),
     'complete', v_complete,
-    'usage', case when v_complete then leadhook.replay_usage(p_replay_id) else '{}' end,
+    'usage', case when v_complete then leadhook.sum_replay_usage(p_replay_id) else '{}' end,
     'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
     'next_after', case when jsonb_array_length(v_leads) > p_limit then v_leads -> (p_limit - 1) ->> 'lead_id' end
   );

@@ -97,7 +97,7 @@ as $$
   update leadhook.webhooks as r
   set status_code = h.status_code,
     error = left(coalesce(h.error, case when h.timed_out then 'timed out' end), 500)
-  from leadhook.webhook_answers(array(
+  from leadhook.read_webhook_answers(array(
     select w.id from leadhook.webhooks as w
     where w.sent_at > p_now - interval '7 hours' and w.status_code is null and w.error is null and w.request_id is not null
   )) as h

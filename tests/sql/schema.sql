@@ -169,6 +169,11 @@ CREATE FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[
     SET search_path TO ''
     AS ...;
 
+CREATE FUNCTION leadhook.check_triggers() RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS ...;
+
 CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -218,6 +223,11 @@ CREATE FUNCTION leadhook.count_figures(p_now timestamp with time zone) RETURNS j
     SET enable_seqscan TO 'off'
     AS ...;
 
+CREATE FUNCTION leadhook.count_held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS ...;
+
 CREATE FUNCTION leadhook.count_hours(p_since timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -235,11 +245,6 @@ CREATE FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_limit int
 CREATE FUNCTION leadhook.count_webhooks() RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS ...;
-
-CREATE FUNCTION leadhook.dashboard_webhooks() RETURNS text[]
-    LANGUAGE sql STABLE
-    SET search_path TO ''
     AS ...;
 
 CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) RETURNS record
@@ -333,6 +338,14 @@ CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with ti
     SET enable_seqscan TO 'off'
     AS ...;
 
+CREATE FUNCTION leadhook.describe_waiting_work(p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS ...;
+
 CREATE FUNCTION leadhook.describe_webhooks(p_webhook_ids bigint[]) RETURNS TABLE(id bigint, reason text, leads integer, sent_at timestamp with time zone, sent boolean, queued boolean, status_code integer, error text, timed_out boolean)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -342,14 +355,6 @@ CREATE FUNCTION leadhook.describe_webhooks(p_webhook_ids bigint[]) RETURNS TABLE
 CREATE FUNCTION leadhook.duration_bucket(p_ms numeric) RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS timestamp with time zone
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) RETURNS jsonb
@@ -382,6 +387,11 @@ CREATE FUNCTION leadhook.erase_leads(p_lead_ids text[]) RETURNS integer
     SET search_path TO ''
     AS ...;
 
+CREATE FUNCTION leadhook.estimate_end(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS ...;
+
 CREATE FUNCTION leadhook.existing_constraint(p_name text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -397,19 +407,18 @@ CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS v
     SET enable_sort TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.failed_groups() RETURNS TABLE(error_code text, state text)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    AS ...;
-
 CREATE FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS ...;
 
 COMMENT ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) IS 'Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.';
+
+CREATE FUNCTION leadhook.filter_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) RETURNS TABLE(place bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS ...;
 
 CREATE FUNCTION leadhook.find_answered(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -437,8 +446,26 @@ CREATE FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit 
     SET plan_cache_mode TO 'force_custom_plan'
     AS ...;
 
+CREATE FUNCTION leadhook.find_dashboard_webhooks() RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS ...;
+
 CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
     LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.find_flagged_leads(p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
 
@@ -471,6 +498,16 @@ CREATE FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_
     SET search_path TO ''
     AS ...;
 
+CREATE FUNCTION leadhook.find_jobs(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.find_leads_by_name(p_text text, p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS ...;
+
 CREATE FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) RETURNS leadhook.ready_groups[]
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -479,6 +516,20 @@ CREATE FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp 
 CREATE FUNCTION leadhook.find_outbox_guards() RETURNS text[]
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    AS ...;
+
+CREATE FUNCTION leadhook.find_pending_changes(p_lead_id text, p_user_id uuid, p_tag text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    AS ...;
+
+CREATE FUNCTION leadhook.find_place_in_queue(p_lead_id text, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
@@ -494,11 +545,6 @@ CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with 
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
-    AS ...;
-
-CREATE FUNCTION leadhook.flagged_leads(p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
     AS ...;
 
 CREATE FUNCTION leadhook.forget_rests_for_other_models(p_model text) RETURNS void
@@ -541,32 +587,6 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) RETURNS text[]
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    AS ...;
-
-CREATE FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET plan_cache_mode TO 'force_custom_plan'
-    AS ...;
-
-CREATE FUNCTION leadhook.held_size(p_lead_ids text[]) RETURNS TABLE(leads bigint, score_chars bigint, message_chars bigint)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    AS ...;
-
 CREATE FUNCTION leadhook.held_snapshot(p_longer_than interval DEFAULT '00:05:00'::interval) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -601,11 +621,6 @@ CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS 
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS ...;
-
 CREATE FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -616,11 +631,6 @@ CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
     AS ...;
 
 CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_limit integer) RETURNS TABLE(lead_id text, cursor jsonb)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
@@ -655,6 +665,22 @@ CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker tex
 
 COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
 
+CREATE FUNCTION leadhook.list_failed_groups() RETURNS TABLE(error_code text, state text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS ...;
+
+CREATE FUNCTION leadhook.list_held_groups(p_user_id uuid, p_tag text) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS ...;
+
 CREATE FUNCTION leadhook.list_keys() RETURNS TABLE(fingerprint text, api_key text, row_version text, state text, until timestamp with time zone, reason text, rests integer, model text, changed_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -664,6 +690,25 @@ CREATE FUNCTION leadhook.list_ready_groups() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET enable_seqscan TO 'off'
+    AS ...;
+
+CREATE FUNCTION leadhook.list_replay_leads(p_replay_id bigint, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS TABLE(lead_id text, state text, score integer, error_code text, reason text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.list_unfinished_releases(p_waiting bigint) RETURNS TABLE(total bigint, releases jsonb)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    AS ...;
+
+CREATE FUNCTION leadhook.list_unfinished_replays() RETURNS TABLE(replay_id bigint, waiting bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
@@ -718,11 +763,9 @@ CREATE FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead
     SET enable_bitmapscan TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) RETURNS TABLE(place bigint)
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION leadhook.measure_held_leads(p_lead_ids text[]) RETURNS TABLE(leads bigint, score_chars bigint, message_chars bigint)
+    LANGUAGE sql STABLE
     SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.merge_costs(p_now timestamp with time zone) RETURNS void
@@ -922,12 +965,6 @@ CREATE FUNCTION leadhook.notice_restore() RETURNS void
     SET enable_seqscan TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    AS ...;
-
 CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -938,12 +975,9 @@ CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_n
     SET enable_sort TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION leadhook.plan_search(p_filter jsonb) RETURNS text[]
+    LANGUAGE sql STABLE
     SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) RETURNS void
@@ -978,11 +1012,6 @@ CREATE FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-CREATE FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
-    AS ...;
-
 CREATE FUNCTION leadhook.read_leases(p_items jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
@@ -1010,6 +1039,14 @@ CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_
     AS ...;
 
 COMMENT ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) IS 'A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.';
+
+CREATE FUNCTION leadhook.read_webhook_answers(p_webhook_ids bigint[]) RETURNS TABLE(webhook_id bigint, status_code integer, error text, timed_out boolean, queued boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS ...;
+
+COMMENT ON FUNCTION leadhook.read_webhook_answers(p_webhook_ids bigint[]) IS 'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook with its number before it; it dates an answer from the start of its transaction, so up to a minute earlier. security definer: before 0.12, only the owner may read pg_net''s tables.';
 
 CREATE FUNCTION leadhook.recall_changes(p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
@@ -1051,16 +1088,6 @@ CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lea
 
 CREATE FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) RETURNS void
     LANGUAGE sql
-    SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS TABLE(lead_id text, state text, score integer, error_code text, reason text)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.replay_usage(p_replay_id bigint) RETURNS jsonb
-    LANGUAGE sql STABLE
     SET search_path TO ''
     AS ...;
 
@@ -1114,13 +1141,16 @@ CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timest
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_limit integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) RETURNS record
+CREATE FUNCTION leadhook.sample_held_leads(p_user_id uuid, p_tag text) RETURNS text[]
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.search_steps(p_filter jsonb) RETURNS text[]
-    LANGUAGE sql STABLE
+CREATE FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_limit integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) RETURNS record
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
 
@@ -1169,6 +1199,21 @@ CREATE FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timesta
     SET search_path TO ''
     AS ...;
 
+CREATE FUNCTION leadhook.sum_replay_usage(p_replay_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.sum_usage(p_lead_ids text[]) RETURNS TABLE(known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric, model_ms numeric)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.summarize_durations(p_since timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS ...;
+
 CREATE FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1193,11 +1238,6 @@ CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.trigger_states() RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    AS ...;
-
 CREATE FUNCTION leadhook.try_lock_sweep() RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1209,25 +1249,6 @@ CREATE FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids
     SET enable_seqscan TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.typical_durations(p_since timestamp with time zone) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.unfinished_releases(p_waiting bigint) RETURNS TABLE(total bigint, releases jsonb)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    AS ...;
-
-CREATE FUNCTION leadhook.unfinished_replays() RETURNS TABLE(replay_id bigint, waiting bigint)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    AS ...;
-
 CREATE FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1236,19 +1257,6 @@ CREATE FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) R
 CREATE FUNCTION leadhook.unquote(p_json text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.usage_of(p_lead_ids text[]) RETURNS TABLE(known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric, model_ms numeric)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.waiting_work(p_now timestamp with time zone) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) RETURNS void
@@ -1275,14 +1283,6 @@ CREATE FUNCTION leadhook.warn(p_message text) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET client_min_messages TO 'error'
     AS ...;
-
-CREATE FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) RETURNS TABLE(webhook_id bigint, status_code integer, error text, timed_out boolean, queued boolean)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
-    AS ...;
-
-COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'Returns what pg_net knows about these webhooks: its answer, or that it has not been sent yet. Returns no row if pg_net is missing or different, so that explain and sweep continue. After a crash pg_net starts numbering again, so an answer belongs to the last webhook with its number before it; it dates an answer from the start of its transaction, so up to a minute earlier. security definer: before 0.12, only the owner may read pg_net''s tables.';
 
 CREATE FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1386,7 +1386,7 @@ CREATE FUNCTION public.leadhook_backlog(p_user_id uuid DEFAULT NULL::uuid, p_tag
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'Returns the backlog for the command: whether the first sweep round has finished, released and leased leads of low priority, leadhook.held_groups, the size of a release, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them. Counts the whole backlog, so its time limit is long.';
+COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'Returns the backlog for the command: whether the first sweep round has finished, released and leased leads of low priority, leadhook.count_held_groups, the size of a release, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them. Counts the whole backlog, so its time limit is long.';
 
 CREATE FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text DEFAULT NULL::text, p_request_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1603,7 +1603,7 @@ CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer,
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text, p_request_id uuid) IS 'Begins a replay of up to p_limit leads (null: all) that match a filter (leadhook.matching_leads), in the order of lead_id. phase queueing: leadhook_replay_slice continues. A repeated call with the same p_request_id returns the same replay.';
+COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text, p_request_id uuid) IS 'Begins a replay of up to p_limit leads (null: all) that match a filter (leadhook.filter_leads), in the order of lead_id. phase queueing: leadhook_replay_slice continues. A repeated call with the same p_request_id returns the same replay.';
 
 CREATE FUNCTION public.leadhook_replay_preview(p_filter jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2511,6 +2511,9 @@ GRANT ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) TO service_rol
 REVOKE ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.check_triggers() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_triggers() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) TO service_role;
 
@@ -2534,6 +2537,9 @@ GRANT ALL ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_
 REVOKE ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.count_held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.count_held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) TO service_role;
 
@@ -2541,9 +2547,6 @@ REVOKE ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_li
 GRANT ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.count_webhooks() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) TO service_role;
@@ -2584,14 +2587,14 @@ GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], 
 REVOKE ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.describe_waiting_work(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_waiting_work(p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.describe_webhooks(p_webhook_ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_webhooks(p_webhook_ids bigint[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) TO service_role;
@@ -2607,17 +2610,20 @@ GRANT ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids tex
 REVOKE ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.estimate_end(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.estimate_end(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.existing_constraint(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.existing_constraint(p_name text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.failed_groups() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.failed_groups() TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.filter_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.filter_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
@@ -2628,8 +2634,17 @@ GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT 
 REVOKE ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit integer) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_dashboard_webhooks() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_dashboard_webhooks() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_flagged_leads(p_after jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_flagged_leads(p_after jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_foreign_code() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_foreign_code() TO service_role;
@@ -2643,20 +2658,29 @@ GRANT ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tag
 REVOKE ALL ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_jobs(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_jobs(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_leads_by_name(p_text text, p_after jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_leads_by_name(p_text text, p_after jsonb, p_limit integer) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_outbox_guards() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_outbox_guards() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_pending_changes(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_pending_changes(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.flagged_leads(p_after jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO service_role;
@@ -2678,18 +2702,6 @@ GRANT ALL ON FUNCTION leadhook.has_slices() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.healthy_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.healthy_keys() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.held_size(p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.held_size(p_lead_ids text[]) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.held_snapshot(p_longer_than interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.held_snapshot(p_longer_than interval) TO service_role;
 
@@ -2707,9 +2719,6 @@ GRANT ALL ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timesta
 REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_limit integer) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
@@ -2718,9 +2727,6 @@ GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.leads_by_name(p_text text, p_after jsonb, p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) TO service_role;
@@ -2731,11 +2737,26 @@ GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_wo
 REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.list_failed_groups() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_failed_groups() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.list_held_groups(p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_held_groups(p_user_id uuid, p_tag text) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.list_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.list_keys() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.list_ready_groups() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.list_ready_groups() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.list_replay_leads(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_replay_leads(p_replay_id bigint, p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.list_unfinished_releases(p_waiting bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_unfinished_releases(p_waiting bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.list_unfinished_replays() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_unfinished_replays() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO service_role;
@@ -2758,8 +2779,8 @@ GRANT ALL ON FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.measure_held_leads(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.measure_held_leads(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) TO service_role;
@@ -2829,14 +2850,11 @@ GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_call text) TO servic
 REVOKE ALL ON FUNCTION leadhook.notice_restore() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.notice_restore() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.plan_search(p_filter jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.plan_search(p_filter jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) FROM PUBLIC;
 
@@ -2854,9 +2872,6 @@ GRANT ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.read_leases(p_items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_leases(p_items jsonb) TO service_role;
 
@@ -2871,6 +2886,9 @@ GRANT ALL ON FUNCTION leadhook.read_results(p_results jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.read_webhook_answers(p_webhook_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.read_webhook_answers(p_webhook_ids bigint[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) TO service_role;
@@ -2890,12 +2908,6 @@ GRANT ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_aft
 
 REVOKE ALL ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.require_actor(p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.require_actor(p_actor text) TO service_role;
@@ -2918,11 +2930,11 @@ GRANT ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) TO 
 REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.sample_held_leads(p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sample_held_leads(p_user_id uuid, p_tag text) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_limit integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_limit integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) TO service_role;
@@ -2946,6 +2958,15 @@ GRANT ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.sum_replay_usage(p_replay_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sum_replay_usage(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.sum_usage(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sum_usage(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.summarize_durations(p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.summarize_durations(p_since timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) TO service_role;
 
@@ -2958,35 +2979,17 @@ GRANT ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) TO 
 REVOKE ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.trigger_states() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.trigger_states() TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.try_lock_sweep() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.try_lock_sweep() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.unfinished_releases(p_waiting bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.unfinished_releases(p_waiting bigint) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.unfinished_replays() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.unfinished_replays() TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.unquote(p_json text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.unquote(p_json text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.usage_of(p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.usage_of(p_lead_ids text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) TO service_role;
@@ -2997,9 +3000,6 @@ GRANT ALL ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) TO
 REVOKE ALL ON FUNCTION leadhook.wanted_webhooks(p_leads integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.warn(p_message text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text) FROM PUBLIC;
 

@@ -217,9 +217,9 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
         "leadhook.held_snapshot(interval)",
         "leadhook.note_lead_changes()",
         "leadhook.note_prompts_changes()",
+        "leadhook.read_webhook_answers(bigint[])",
         "leadhook.send_webhook(text,integer,text)",
         "leadhook.send_webhook_for_keys()",
-        "leadhook.webhook_answers(bigint[])",
         "leadhook.webhook_settings()",
     ]
     assert all(comment for _, comment in definers)
