@@ -235,62 +235,60 @@ declare
   v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
   v_answer leadhook.ending;
   v_tried jsonb := jsonb '[]';
-  v_outcome text;
-  v_reason text;
-  v_sqlstate text;
-  v_raised boolean;
-  v_constraint text;
-  v_context text;
-  v_note text;
+  v_all record;
 begin
   foreach v_answer in array p_answers loop
-    v_outcome := 'saved';
-    v_sqlstate := null;
-    v_reason := null;
-    v_constraint := null;
-    v_raised := false;
+    declare
+      v_outcome text := 'saved';
+      v_sqlstate text;
+      v_reason text;
+      v_raised boolean := false;
+      v_constraint text;
+      v_context text;
     begin
-      if clock_timestamp() > v_until then
-        v_outcome := 'busy';
-        v_sqlstate := 'out_of_time';
-      else
-        perform leadhook.write_answers(array[v_answer]);
-      end if;
-    exception when query_canceled or assert_failure or others then
-      get stacked diagnostics v_constraint = constraint_name, v_context = pg_exception_context;
-      if leadhook.ends_the_call(sqlstate, v_context) then
-        raise;
-      end if;
-      v_sqlstate := sqlstate;
-      v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
-      v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
-      v_outcome := case
-        when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
-        when leadhook.blames_the_lead(sqlstate) then 'refused'
-        else 'failed'
+      begin
+        if clock_timestamp() > v_until then
+          v_outcome := 'busy';
+          v_sqlstate := 'out_of_time';
+        else
+          perform leadhook.write_answers(array[v_answer]);
+        end if;
+      exception when query_canceled or assert_failure or others then
+        get stacked diagnostics v_constraint = constraint_name, v_context = pg_exception_context;
+        if leadhook.ends_the_call(sqlstate, v_context) then
+          raise;
+        end if;
+        v_sqlstate := sqlstate;
+        v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
+        v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
+        v_outcome := case
+          when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
+          when leadhook.blames_the_lead(sqlstate) then 'refused'
+          else 'failed'
+        end;
       end;
+      v_tried := v_tried || jsonb_build_object(
+        'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
+        'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, leadhook.existing_constraint(v_constraint))
+      );
     end;
-    v_tried := v_tried || jsonb_build_object(
-      'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
-      'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, leadhook.existing_constraint(v_constraint))
-    );
   end loop;
 
-  -- An error of every lead is a fault of the installation. An error of one lead, while others are written, concerns that lead, unless it may pass.
-  if not jsonb_path_exists(v_tried, '$[*] ? (@.outcome != "failed" && @.sqlstate != "out_of_time")')
-    and jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "failed")') then
-    v_tried := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "failed")');
-    raise exception using errcode = v_tried ->> 'sqlstate', message = v_tried ->> 'reason';
-  end if;
-  -- The same refusal of three leads in a row is one too: a column, constraint or trigger that no answer passes. Until it is fixed, the service retries.
-  v_note := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "refused")') ->> 'note';
-  if not jsonb_path_exists(v_tried, '$[*] ? (@.sqlstate != "out_of_time" && !(@.outcome == "refused" && @.note == $note))', jsonb_build_object('note', v_note))
-    and v_note is not null
-    and jsonb_array_length(jsonb_path_query_array(v_tried, '$[*] ? (@.outcome == "refused")')) + (
-      select count(*) from (select a.outcome, a.reason from leadhook.attempts as a order by a.id desc limit 2) as last
-      where last.outcome = 'refused' and last.reason = v_note
-    ) >= 3 then
-    raise exception using errcode = 'PT409', message = format('every answer is refused with %s', v_note);
+  select
+    count(*) as tried, bool_or(t.outcome = 'saved') as any_saved, bool_and(t.outcome = 'failed') as failed,
+    bool_and(t.outcome = 'refused') and count(distinct t.note) = 1 as refused_alike, min(t.note) as note
+  into v_all
+  from jsonb_to_recordset(v_tried) as t (outcome text, sqlstate text, note text)
+  where t.sqlstate is distinct from 'out_of_time';
+  -- An error of every lead is a fault of the installation, and so is the same refusal of three leads in a row: a column, constraint or trigger that
+  -- no answer passes. The service retries until it is fixed. An error of one lead, while others are written, concerns that lead, unless it may pass.
+  if v_all.failed then
+    raise exception using errcode = v_tried #>> '{0,sqlstate}', message = v_tried #>> '{0,reason}';
+  elsif v_all.refused_alike and v_all.tried + (
+    select count(*) from (select a.outcome, a.reason from leadhook.attempts as a order by a.id desc limit 2) as last
+    where last.outcome = 'refused' and last.reason = v_all.note
+  ) >= 3 then
+    raise exception using errcode = 'PT409', message = format('every answer is refused with %s', v_all.note);
   end if;
   return query
   select
@@ -302,7 +300,7 @@ begin
   cross join lateral (
     select case
       when t.outcome <> 'failed' then t.outcome
-      when not jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "saved")') then 'busy'
+      when v_all.any_saved is not true then 'busy'
       when left(t.sqlstate, 2) in ('08', '53', '55', '57', '58') and not t.raised then 'busy'
       else 'refused'
     end

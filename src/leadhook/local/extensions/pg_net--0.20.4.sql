@@ -82,21 +82,29 @@ begin
 end
 $$;
 
-create function net.http_get(
-  url text, params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000
+create function net._queue_request(
+  method text, url text, params jsonb, headers jsonb, body jsonb, timeout_milliseconds int
 ) returns bigint language plpgsql as $$
 declare
   request_id bigint;
 begin
-  insert into net.http_request_queue (method, url, headers, timeout_milliseconds)
-  select 'GET', net._encode_url_with_params_array(
-           url, coalesce(pg_catalog.array_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value)), '{}')),
-         headers, timeout_milliseconds
+  insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
+  select method,
+    net._encode_url_with_params_array(
+      url, coalesce(pg_catalog.array_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value)), '{}')
+    ),
+    headers, pg_catalog.convert_to(body::text, 'UTF8'), timeout_milliseconds
   from pg_catalog.jsonb_each_text(params)
   returning id into request_id;
   perform net.wake();
   return request_id;
 end
+$$;
+
+create function net.http_get(
+  url text, params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000
+) returns bigint language sql as $$
+  select net._queue_request('GET', url, params, headers, null, timeout_milliseconds)
 $$;
 
 create function net.http_post(
@@ -107,39 +115,20 @@ declare
   content_type text := (
     select value from pg_catalog.jsonb_each_text(coalesce(headers, '{}')) where pg_catalog.lower(key) = 'content-type' limit 1
   );
-  request_id bigint;
 begin
   if content_type is null then
     headers := headers || '{"Content-Type": "application/json"}';
   elsif content_type <> 'application/json' then
     raise exception 'Content-Type header must be "application/json"';
   end if;
-  insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
-  select 'POST', net._encode_url_with_params_array(
-           url, coalesce(pg_catalog.array_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value)), '{}')),
-         headers, pg_catalog.convert_to(body::text, 'UTF8'), timeout_milliseconds
-  from pg_catalog.jsonb_each_text(params)
-  returning id into request_id;
-  perform net.wake();
-  return request_id;
+  return net._queue_request('POST', url, params, headers, body, timeout_milliseconds);
 end
 $$;
 
 create function net.http_delete(
   url text, params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000, body jsonb default null
-) returns bigint language plpgsql as $$
-declare
-  request_id bigint;
-begin
-  insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
-  select 'DELETE', net._encode_url_with_params_array(
-           url, coalesce(pg_catalog.array_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value)), '{}')),
-         headers, pg_catalog.convert_to(body::text, 'UTF8'), timeout_milliseconds
-  from pg_catalog.jsonb_each_text(params)
-  returning id into request_id;
-  perform net.wake();
-  return request_id;
-end
+) returns bigint language sql as $$
+  select net._queue_request('DELETE', url, params, headers, body, timeout_milliseconds)
 $$;
 
 grant usage on schema net to public, anon, authenticated, service_role, postgres;
