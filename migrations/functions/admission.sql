@@ -123,11 +123,16 @@ set search_path = ''
 set enable_seqscan = off
 as $$
 declare
-  v_user_ids uuid[] := leadhook.budgets_to_look_at(p_now);
+  v_user_ids uuid[];
 begin
   everything := case when exists (select from leadhook.pauses as p where p.user_id is null) then 'paused' end;
-  budget_spent := exists (select from leadhook.budgets as b where b.spent_on = (p_now at time zone 'UTC')::date);
+  budget_spent := false;
   payable := '{}';
+  if not exists (select from leadhook.budgets) then
+    return;
+  end if;
+  v_user_ids := leadhook.budgets_to_look_at(p_now);
+  budget_spent := exists (select from leadhook.budgets as b where b.spent_on = (p_now at time zone 'UTC')::date);
   if v_user_ids <> '{}' or exists (select from leadhook.budgets as b where b.user_id is null) then
     select
       coalesce(everything, case when bool_or(l.user_id is null and l.left_usd <= 0) then 'spent' end),

@@ -1,14 +1,15 @@
--- Purpose: folds outbox rows into jobs, after the application's commit and in our own transaction.
--- Planner flags: plans are cached while the tables grow from nothing to millions of rows. So a table is read once, by `lead_id = any (…)` on
---          its index, and hashed: a nested loop that was planned for an empty table would read it once a lead.
+-- Purpose: applies the outbox: checks the leads that changed and moves their jobs, after the application's commit, in our own transaction.
+-- Planner flags: cached plans outlive the growth of a table from nothing to millions of rows. So each table is read once, through its index by
+--          `lead_id = any (…)`, and hashed: a nested loop planned for an empty table would read it once per lead.
 
 set local check_function_bodies = off;
 
+-- Locks the jobs of these leads without waiting. Returns the leads whose jobs another transaction has locked: a save or a renewal.
 create or replace function leadhook.lock_jobs(p_lead_ids text[])
 returns text[]
 language plpgsql
 set search_path = ''
-set jit = off
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
@@ -23,20 +24,20 @@ begin
   );
 end
 $$;
-comment on function leadhook.lock_jobs(text[]) is
-  'Locks the jobs of these leads without waiting. Returns those that another transaction has: a save or a renewal.';
 
--- What becomes of each lead, by its rows and by p_mode, which says why we look. Nothing that is leased is disturbed: that it changed is noted.
+-- Whether one of these transactions changed something that the last lease of the job cannot have seen.
+-- What becomes of a job depends on the lead's rows and on p_mode, the reason for looking. A leased job keeps its state; that its lead changed is noted.
 --   change    its own rows changed: every transition
---   refresh   its rows were deleted and inserted again in one transaction: as change; dead or held → ready only with another user or tag, or where a
---             change came while it was not eligible, or its check had failed
+--   refresh   its rows were deleted and inserted again in one transaction: as change; but dead or held → ready only with another user or tag, or if
+--             it changed while it was not eligible, or if its check had failed
 --   wake      a prompts row changed: waiting → ready
---   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer already
---   check     ready or held → waiting where not eligible, waiting → ready where eligible; reopens and releases nothing
---   hint      an id that no trigger vouches for: an unknown lead gets a job, waiting → ready, nothing else
+--   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer
+--   check     ready or held → waiting if not eligible, waiting → ready if eligible; reopens and releases nothing
+--   hint      an id from an unsigned source: an unknown lead gets a job, waiting → ready, nothing else
 --   sweep     waiting or done → ready
 --   hold      as sweep, in the first round after the installation: held, unless its user and tag have had a prompts row since
--- A lease that has seen a change ended by it. After a restore, the snapshot of another history says nothing of what came later.
+--
+-- A change that the last lease saw is no news. After a restore, a snapshot of the other history proves nothing about later changes.
 create or replace function leadhook.is_news(p_xacts xid8[], p_changed_at timestamptz, p_leased_snapshot pg_snapshot, p_finished_at timestamptz)
 returns boolean
 language plpgsql
@@ -52,14 +53,13 @@ begin
   );
 end
 $$;
-comment on function leadhook.is_news(xid8[], timestamptz, pg_snapshot, timestamptz) is
-  'Whether the last lease of a job can''t have seen what one of these transactions changed.';
 
+-- What becomes of the job of each lead: a state (the present one: only its user and tag change), changed (noted on the job), erased, or
+-- null: nothing. A lead may be listed once for each transaction that changed it.
 create or replace function leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamptz[], p_mode text, p_xacts xid8[] default null)
 returns table (lead_id text, user_id uuid, tag text, changed_at timestamptz, replayable boolean, was text, becomes text)
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
@@ -79,7 +79,7 @@ begin
   groups as (
     select distinct e.user_id, e.tag from checked as e where p_mode = 'hold' and e.eligible
   ),
-  -- Whose leads are no backlog: someone asked for them after the installation.
+  -- Leads of these groups are not backlog: someone asked for them after the installation.
   asked_for as materialized (
     select g.user_id, g.tag
     from leadhook.find_groups_with_prompts(
@@ -123,16 +123,12 @@ begin
   ) as n on true;
 end
 $$;
-comment on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) is
-  'What becomes of the job of each lead: a state (the same as before: only its user and tag change), changed (that is noted), erased, or null: '
-  'nothing. A lead may stand in the list once for each transaction that changed it.';
 
--- A lead with several rows in all_leads, and one that could not be checked.
+-- Notes all groups of each lead that has other groups than its job, so that a prompts row of any of them finds the lead.
 create or replace function leadhook.note_lead_groups(p_lead_ids text[])
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = on
 set enable_nestloop = off
@@ -153,18 +149,17 @@ begin
   on conflict do nothing;
 end
 $$;
-comment on function leadhook.note_lead_groups(text[]) is 'Notes all groups of those of these leads that have others than their job''s, which changes between them, so that the prompts of each find them.';
 
+-- Does what decide_moves decides. Returns the leads to look at again, because another transaction has locked their jobs.
 create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text, p_xacts xid8[] default null)
 returns text[]
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
 declare
-  -- Locked first and checked in a later statement: else a save that commits in between would be checked by rows from before it.
+  -- Locked first, checked in a later statement: otherwise a save that commits in between would be checked by the rows from before it.
   v_busy text[] := leadhook.lock_jobs(p_lead_ids);
   v_now timestamptz := clock_timestamp();
   v_begun jsonb;
@@ -181,7 +176,7 @@ begin
       tag = d.tag,
       state = d.becomes,
       low_priority = j.low_priority and d.becomes = d.was,
-      available_at = case when j.budget_id is null then j.available_at else v_now end, -- another user has another budget
+      available_at = case when j.budget_id is null then j.available_at else v_now end, -- the new user has another budget
       budget_id = null,
       replay_id = case when d.becomes = d.was then j.replay_id end,
       changed = j.changed or d.becomes = d.was,
@@ -217,7 +212,7 @@ begin
     perform leadhook.begin_runs(v_begun, p_source, false, null, v_now);
   end if;
   if v_asleep is not null then
-    -- A lease that was given back leaves its postponed replay on a ready job: it begins when nothing else wants the lead.
+    -- A released lease leaves its postponed replay on the ready job; it begins now that nothing else wants the lead.
     perform leadhook.begin_postponed_replays(v_asleep, v_now);
   end if;
   if v_erased is not null then
@@ -227,7 +222,7 @@ begin
     perform leadhook.note_lead_groups(p_lead_ids);
   end if;
   if v_busy = '{}' then
-    return array[]::text[];
+    return v_busy;
   end if;
   return array(
     select j.lead_id
@@ -237,17 +232,15 @@ begin
   );
 end
 $$;
-comment on function leadhook.move_jobs(text[], timestamptz[], text, text, xid8[]) is
-  'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
 
--- A lead whose own data makes SQL raise is dead with the reason, so that the others go on. p_token: also when it is leased by that claim.
+-- Makes a lead whose own data makes SQL raise dead, with the reason, so that the others go on.
+-- p_token: a job leased by this claim too.
 create or replace function leadhook.quarantine(
   p_lead_id text, p_reason text, p_source text, p_changed_at timestamptz, p_token uuid default null
 )
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 as $$
 begin
   insert into leadhook.jobs as j (lead_id, state, error_code, reason, eligible_at, source, finished_at)
@@ -269,7 +262,7 @@ begin
   end;
 exception
   when others then
-    -- Not even a row for it fits (a lead id too long for an index): then only the log says so.
+    -- Not even a job fits: the lead id is too long for an index. Only the log reports it.
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
@@ -277,7 +270,9 @@ exception
 end
 $$;
 
--- As move_jobs, but one lead's error does not stop the others: what raises is halved down to the lead at fault.
+-- Brings the jobs of these leads in line with the application's tables. p_changed_at, p_xacts: when and by which transaction each changed;
+-- null: now. Returns the leads to look at again.
+-- As move_jobs, but one lead's error does not stop the others: a list that raises is halved down to the lead at fault.
 create or replace function leadhook.apply_changes(
   p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamptz[] default null, p_xacts xid8[] default null
 )
@@ -309,15 +304,12 @@ begin
   return array[]::text[];
 end
 $$;
-comment on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) is
-  'Brings the jobs of these leads in line with the application''s tables. p_changed_at, p_xacts: when and by which transaction each changed; null: now.';
 
--- One slice of the outbox rows that name leads, small ones first. Returns how many leads were looked at, null when there is none.
-create or replace function leadhook.apply_lead_changes(p_source text)
-returns int
+-- Applies one slice of the outbox rows that name leads, small ones first. looked_at: how many leads, null when no row was left; checked:
+-- those whose jobs now agree with the application's rows.
+create or replace function leadhook.apply_lead_changes(p_source text, out looked_at int, out checked text[])
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -326,6 +318,7 @@ declare
   v_changed_at timestamptz[];
   v_xacts xid8[];
   v_refreshed boolean;
+  v_busy text[];
 begin
   with smallest as (
     select t.id, t.n, t.refreshed
@@ -359,29 +352,29 @@ begin
   from named as n;
 
   if v_outbox = 0 then
-    return null;
+    return;
   end if;
-  perform leadhook.return_to_outbox(
-    leadhook.apply_changes(v_lead_ids, p_source, case when v_refreshed then 'refresh' else 'change' end, v_changed_at, v_xacts),
-    v_changed_at, v_refreshed
-  );
-  return (select count(distinct i) from unnest(v_lead_ids) as i);
+  v_busy := leadhook.apply_changes(v_lead_ids, p_source, case when v_refreshed then 'refresh' else 'change' end, v_changed_at, v_xacts);
+  perform leadhook.return_to_outbox(v_busy, v_changed_at, v_refreshed) where v_busy <> '{}';
+  select count(distinct i.lead_id), array_agg(i.lead_id) filter (where i.lead_id <> all (v_busy))
+  into looked_at, checked
+  from unnest(v_lead_ids) as i (lead_id);
 end
 $$;
 
--- Leads that are leased or replayed are not woken, but their jobs remember it.
+-- The next 500 leads after the given one for which the prompts of this group matter, in the order of their ids.
+-- Leased and replayed leads are not woken, but their jobs note the change.
 create or replace function leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text)
 returns text[]
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
 as $$
 begin
   return array(
-    -- They are few; read together with the group, they would be sought among all jobs.
+    -- There are few. In one query with the group, they would be searched among all jobs.
     with leased as materialized (
       select j.lead_id, j.user_id, j.tag from leadhook.jobs as j where j.state = 'leased'
     )
@@ -413,15 +406,13 @@ begin
   );
 end
 $$;
-comment on function leadhook.leads_of_group(uuid, text, text) is
-  'The next 500 leads behind the given one for which the prompts of this group matter, in the order of their ids.';
 
--- Equal walks are one: whichever begins later joins where the others stand.
+-- The first outbox row that names no leads, with the rows equal to it, all at one position.
+-- Equal walks become one: a later one joins where the others are.
 create or replace function leadhook.next_walk()
 returns leadhook.outbox[]
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -448,14 +439,13 @@ begin
   return array(select t from leadhook.outbox as t where t.id in (select w.id from unnest(v_walks) as w));
 end
 $$;
-comment on function leadhook.next_walk() is 'The outbox row that names no leads and whose turn it is, with those that are equal, all at one position.';
 
--- One slice of the walk over jobs whose turn it is. Its rows stay until it is through, behind those of other walks.
+-- Applies one slice of the first walk over jobs, whose outbox rows stay until it is finished. Returns how many leads it looked at; null:
+-- there is no walk.
 create or replace function leadhook.apply_walk(p_source text)
 returns int
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -467,6 +457,7 @@ declare
   v_lead_ids text[];
   v_changed_at timestamptz[];
   v_xacts xid8[];
+  v_busy text[];
 begin
   if v_walk.id is null then
     return null;
@@ -485,29 +476,27 @@ begin
     when t.until_lead is null then v_slice[500] is null
     else t.after_lead < t.until_lead and (v_slice[500] is null or v_slice[500] >= t.until_lead)
   end;
-  -- A new id: the next turn is that of the others.
+  -- A new id puts them behind the other walks.
   update leadhook.outbox as t
   set id = default, after_lead = coalesce(v_slice[500], '')
   where t.id in (select w.id from unnest(v_walks) as w);
 
-  -- Only where dead leads may be woken does it matter when each of the equal changes was made.
+  -- When each of the equal changes was made matters only if dead leads may be woken.
   select coalesce(array_agg(s.lead_id), '{}'), array_agg(w.changed_at), array_agg(w.xact)
   into v_lead_ids, v_changed_at, v_xacts
   from unnest(v_slice) as s (lead_id)
   cross join unnest(v_walks) as w
   where v_walk.prompts_inserted or w.id = v_walk.id;
-  perform leadhook.return_to_outbox(
-    leadhook.apply_changes(
-      v_lead_ids, p_source,
-      case when v_walk.kind = 'everything' then 'check' when v_walk.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at, v_xacts
-    ),
-    v_changed_at
+  v_busy := leadhook.apply_changes(
+    v_lead_ids, p_source,
+    case when v_walk.kind = 'everything' then 'check' when v_walk.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at, v_xacts
   );
+  perform leadhook.return_to_outbox(v_busy, v_changed_at) where v_busy <> '{}';
   return cardinality(v_slice);
 end
 $$;
 
--- An outbox row for leads whose jobs were locked; a little later, so that a save that hangs does not make claims spin.
+-- Appends leads whose jobs were locked to the outbox, for later, so that a save that hangs does not make claims spin.
 create or replace function leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamptz[], p_refreshed boolean default false)
 returns void
 language sql
@@ -516,45 +505,41 @@ as $$
   insert into leadhook.outbox (kind, n, lead_ids, changed_at, not_before, refreshed)
   select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.changed_at), clock_timestamp() + interval '250 ms', p_refreshed
   from unnest(p_changed_at) as t (changed_at)
-  where cardinality(p_lead_ids) > 0
-  having count(*) > 0
 $$;
 
--- One applier at a time, waiting and not trying: each checks what the others have committed, none deadlocks, and who waited finds
--- what the other one made ready. lock_timeout bounds that wait for every caller (55P03).
-create or replace function leadhook.apply_outbox(p_source text, p_budget interval default '100 ms')
-returns int
+-- Applies the outbox until the budget of clock time is used up, at least one slice of each kind. looked_at: how many leads; checked: those
+-- with outbox rows of their own, whose jobs now agree with the application's rows.
+-- Appliers wait for each other: each checks what the others have committed, none deadlocks, and one that waited finds what the other made ready.
+-- lock_timeout limits that wait for every caller (55P03).
+create or replace function leadhook.apply_outbox(p_source text, p_budget interval default '100 ms', out looked_at int, out checked text[])
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set row_security = off
 set lock_timeout = '2s'
 as $$
 declare
   v_deadline timestamptz;
-  v_looked_at int;
-  v_slice int;
+  v_slice record;
 begin
+  looked_at := 0;
+  checked := '{}';
   if not exists (select from leadhook.outbox) then
-    return 0;
+    return;
   end if;
   perform leadhook.lock_outbox();
   v_deadline := clock_timestamp() + p_budget;
-  v_looked_at := coalesce(leadhook.apply_walk(p_source), 0);
+  looked_at := coalesce(leadhook.apply_walk(p_source), 0);
   loop
     v_slice := leadhook.apply_lead_changes(p_source);
-    if v_slice is null and clock_timestamp() < v_deadline then
-      v_slice := leadhook.apply_walk(p_source);
+    if v_slice.looked_at is null and clock_timestamp() < v_deadline then
+      v_slice.looked_at := leadhook.apply_walk(p_source);
     end if;
-    exit when v_slice is null;
-    v_looked_at := v_looked_at + v_slice;
-    exit when clock_timestamp() >= v_deadline;
+    looked_at := looked_at + coalesce(v_slice.looked_at, 0);
+    checked := checked || v_slice.checked;
+    exit when v_slice.looked_at is null or clock_timestamp() >= v_deadline or not leadhook.has_changes(clock_timestamp());
   end loop;
-  return v_looked_at;
 end
 $$;
-comment on function leadhook.apply_outbox(text, interval) is
-  'Folds outbox rows into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
 
 select leadhook.grant_functions();

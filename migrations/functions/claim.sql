@@ -1,11 +1,12 @@
--- Purpose: public.leadhook_claim: one call that folds outbox rows into jobs and leases a batch, fairly between the groups (user_id, tag), with
---          all that its score needs.
--- Planner flags: see apply_outbox.sql. force_generic_plan: only on our own tables, which always have their indexes, where planning would cost more
---          than the call. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
+-- Purpose: public.leadhook_claim: applies the outbox and leases a batch, fairly between the groups (user_id, tag), with everything that a score needs.
+-- Planner flags: see apply_outbox.sql. force_generic_plan: only for our own tables, which always have their indexes; planning would take longer than
+--          the call. `limit` takes constants only: for an expression, the planner assumes a tenth of the table.
+--          row_security = off, in every call of the service: a cached plan is discarded when the setting is not that of the last call in the session.
 
 set local check_function_bodies = off;
 
--- Of `union all … limit 1` the second part runs only where the first finds nothing: the end of the users.
+-- Up to p_limit users with groups that may be due, from the one after p_user_id on and wrapping around, each with its first such tag.
+-- Of `union all … limit 1`, the second part runs only if the first finds nothing, after the last user.
 create or replace function leadhook.next_users(
   p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, out user_ids uuid[], out first_tags text[]
 )
@@ -43,11 +44,11 @@ begin
   from (select w.user_id, w.tag from walk as w offset 1 limit p_limit) as u;
 end
 $$;
-comment on function leadhook.next_users(boolean, int, timestamptz, uuid) is
-  'Up to p_limit users with groups that may be due, behind the given one and wrapping round, each with its first such tag.';
 
--- The tags of a user begin behind the one whose turn was last, and wrap round. A group without a due lead is misplaced: its first one is given, or null.
--- The place of a group is moved now and then only: each move leaves a dead row, and so does each lead that is passed.
+-- Up to p_limit due leads of these users, in turns of one lead per user and up to p_each for each; the tags of a user take turns too.
+-- misplaced: groups whose place is wrong, with the right place.
+-- The tags of a user begin after the one whose turn was last, and wrap around. A group without a due lead is misplaced; it is returned with its first
+-- ready lead, or null. The place of a group with due leads moves only now and then: each move leaves a dead row, as does each lead that it passes.
 create or replace function leadhook.deal_leads(
   p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[],
   out lead_ids text[], out user_ids uuid[], out tags text[], out misplaced leadhook.ready_groups[]
@@ -115,11 +116,8 @@ begin
   where d.slot <= p_limit;
 end
 $$;
-comment on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[]) is
-  'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other; '
-  'misplaced: groups that were looked at, with the places that they should have.';
 
--- Whose turn is next among the tags of those that have several.
+-- Notes the tag that the last lead of each user was taken from, for users with several tags.
 create or replace function leadhook.note_turns(
   p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]
 )
@@ -141,18 +139,16 @@ begin
   on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
 end
 $$;
-comment on function leadhook.note_turns(boolean, uuid[], text[], uuid[], text[]) is
-  'Notes the tags that leads were dealt from last, of those users that have several.';
 
--- The ids of up to p_limit due jobs, shared evenly between the users behind the given one, wrapping round, whatever number of tags each has; and
--- the user and tag that got the last one. Groups that turn out to be shut or empty are corrected, and it begins again, up to five times; then the claim
--- goes on with what there is, and as the other groups are still due, the next one comes at once.
+-- Up to p_limit due leads, shared evenly between the users after p_user_id, wrapping around, however many tags each has; and the user of
+-- the last one.
+-- Groups that turn out to be shut or empty are corrected, and it begins again, up to five times. Then the claim continues with what it has; the other
+-- groups are still due, so the next claim follows immediately.
 create or replace function leadhook.pick_leads(
   p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out lead_ids text[]
 )
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -170,12 +166,12 @@ begin
     perform leadhook.mark_spent_budgets(p_now, null) where leadhook.mark_spent_budgets(p_now, v_users.user_ids);
 
     v_dealt := leadhook.deal_leads(p_low_priority, p_limit, (p_limit - 1) / cardinality(v_users.user_ids) + 1, p_now, v_users.user_ids);
-    if cardinality(v_dealt.lead_ids) < p_limit then
-      -- Some have less than their share, which the others get.
+    if cardinality(v_dealt.lead_ids) < p_limit and cardinality(v_users.user_ids) > 1 then
+      -- The others get what some users leave of their share.
       v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_users.user_ids);
     end if;
     perform leadhook.correct_groups(v_dealt.misplaced) where v_dealt.misplaced <> '{}';
-    -- Seldom: most often a claim finds those empty that the last one has emptied, and no others behind them.
+    -- Seldom: a claim usually finds only those groups empty that the last claim has emptied.
     perform leadhook.correct_groups(leadhook.find_misplaced(p_low_priority, p_now, v_dealt.misplaced[1].user_id))
     where v_round > 1 and v_dealt.misplaced <> '{}';
     if leadhook.is_any_shut(v_dealt.user_ids, v_dealt.tags, p_now) then
@@ -194,14 +190,14 @@ begin
 end
 $$;
 
--- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect that is leased,
--- so that it answers for itself alone.
+-- The next ready lead whose lease expired, and when it is due; null: there is none, or another suspect must end first.
+-- A lead whose lease expired may have ended its worker, so it is claimed alone. While a lead that was suspected twice is leased, no other suspect is:
+-- if the worker ends again, it is clear which lead did it.
 create or replace function leadhook.next_suspect(
   p_now timestamptz, out lead_id text, out available_at timestamptz
 )
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -221,47 +217,52 @@ begin
   limit 1;
 end
 $$;
-comment on function leadhook.next_suspect(timestamptz) is
-  'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
 
+-- Undoes leases of a claim that has no reply yet: those of these leads.
 create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
   update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-  where j.claim_token = p_token and (p_lead_ids is null or j.lead_id = any (p_lead_ids));
+  where j.claim_token = p_token and j.lead_id = any (p_lead_ids);
 end
 $$;
-comment on function leadhook.return_leads(uuid, text[]) is
-  'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';
 
-create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamptz)
+-- Leases those of these leads that are still eligible, in this order; the jobs of the others wait. False: none was leased.
+-- p_checked, p_snapshot: leads that this claim has checked, and a snapshot from before it checked any. A change that is not visible in the snapshot is
+-- news for the lease, so none gets lost between the check and the lease.
+create or replace function leadhook.lease_leads(
+  p_lead_ids text[], p_checked text[], p_snapshot pg_snapshot, p_token uuid, p_worker text, p_source text, p_now timestamptz
+)
 returns boolean
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
 declare
-  v_snapshot pg_snapshot := pg_current_snapshot();
+  v_unchecked text[] := array(select unnest(p_lead_ids) except select unnest(p_checked));
   v_changed text[];
 begin
-  -- Most often all are still wanted, which costs one look and no lock.
-  begin
-    v_changed := array(select d.lead_id from leadhook.decide_moves(p_lead_ids, null, 'check') as d where d.becomes is not null);
-  exception
-    when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-      v_changed := p_lead_ids;
-  end;
-  perform leadhook.apply_changes(v_changed, p_source, 'check');
+  if p_lead_ids = '{}' then
+    return false;
+  end if;
+  if v_unchecked <> '{}' then
+    -- Usually all are still eligible, which takes one look and no lock.
+    begin
+      v_changed := array(select d.lead_id from leadhook.decide_moves(v_unchecked, null, 'check') as d where d.becomes is not null);
+    exception
+      when others then
+        if not leadhook.blames_the_lead(sqlstate) then
+          raise;
+        end if;
+        v_changed := v_unchecked;
+    end;
+    perform leadhook.apply_changes(v_changed, p_source, 'check');
+  end if;
   perform leadhook.advance_fences() where (select f.last_value + f.is_called::int from leadhook.fences as f) <= (
     select max(j.fence) from leadhook.jobs as j where j.lead_id = any (p_lead_ids)
   );
@@ -282,7 +283,7 @@ begin
     claim_token = p_token,
     worker = p_worker,
     leased_at = p_now,
-    leased_snapshot = v_snapshot,
+    leased_snapshot = p_snapshot,
     changed = false,
     called = false,
     reserved_usd = null,
@@ -295,16 +296,13 @@ begin
   return found;
 end
 $$;
-comment on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) is
-  'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
 
--- Reserves what each of these leads may cost, as far as the budgets allow. The others go back and wait for the next day, or until wake_turned_away
--- finds that the budget has what they need, which is noted: a dear lead does not keep cheaper ones waiting.
+-- Reserves what each of these leads may cost, as far as the budgets allow. The other leads are returned, with what they need, and wait for
+-- the next day or for wake_turned_away: an expensive lead does not hold up cheaper ones.
 create or replace function leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
@@ -356,8 +354,8 @@ begin
 end
 $$;
 
--- The reply is bounded: which of these leads, in the order of their fences, do not fit into claim_bytes. The first one always does, and the
--- prompts of a group count once.
+-- Which of these leads, in the order of their fences, do not fit into claim_bytes. The first one always does; the prompts of a group count
+-- once.
 create or replace function leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes int[], p_prompts_bytes int[])
 returns text[]
 language sql
@@ -376,13 +374,12 @@ as $$
   where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
 $$;
 
--- The reply about what is leased by this token. A lead that vanished since is left out; its lease runs out.
--- json and not jsonb, here and in the result of the claim: half a megabyte of leads is written once and taken apart never.
+-- The part of the reply about the leads leased by this token. A lead that was deleted meanwhile is left out, and its lease expires.
+-- json, not jsonb, here and in the result of the claim: half a megabyte of leads is written once and never parsed.
 create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json, p_price jsonb)
 returns table (leads json, prompts json, keys json)
 language plpgsql
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
@@ -412,7 +409,7 @@ begin
   into v_lead_ids, v_groups, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
   from (select * from described as d order by d.fence) as d;
 
-  -- What does not fit goes back as it came, and is the next claim's.
+  -- Leads that do not fit are left to the next claim.
   if (select sum(b.bytes) from unnest(v_lead_bytes || v_prompts_bytes) as b (bytes)) > (select c.claim_bytes from leadhook.controls as c) then
     v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
     perform leadhook.return_leads(p_token, v_too_many);
@@ -494,13 +491,12 @@ begin
 end
 $$;
 
--- As describe_claim; a lead that can't be read is quarantined, and the others are described. p_bare: the leases alone.
+-- As describe_claim; leads that cannot be read are quarantined. p_bare: the leases alone.
 create or replace function leadhook.describe_readable(
   p_token uuid, p_now timestamptz, p_keys json, p_price jsonb, p_source text, p_bare boolean, out leads json, out prompts json, out keys json
 )
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -527,12 +523,11 @@ begin
 end
 $$;
 
--- A repeated claim: its leases begin again, and those beyond its limit, which may be smaller now, go back.
+-- Repeats a claim: its leases begin again; those beyond p_limit, which may be smaller now, are undone.
 create or replace function leadhook.resume_claim(p_token uuid, p_limit int, p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -545,14 +540,13 @@ begin
 end
 $$;
 
--- Which leads are next: a suspect alone, else fresh ones and then low-priority ones; and the group that got the last.
+-- The leads to lease: a suspect alone, otherwise fresh ones, then low-priority ones; and the user whose turn was last.
 create or replace function leadhook.choose_leads(
   p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid,
   out lead_ids text[]
 )
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -569,7 +563,7 @@ begin
     return;
   end if;
   v_fresh := leadhook.pick_leads(false, p_limit, p_now, p_user_id);
-  -- Both go on behind the same user: the low-priority ones would else be dealt from wherever the last fresh one came.
+  -- Both start after the same user: otherwise the fresh leads would decide whose low-priority leads come next.
   v_last := leadhook.pick_leads(true, least(p_low_priority_limit, p_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id);
   lead_ids := v_fresh.lead_ids || v_last.lead_ids;
   if v_last.lead_ids = '{}' then
@@ -581,14 +575,14 @@ begin
 end
 $$;
 
--- A job that is locked by hand, or by a transaction that hangs, holds up no other: those behind it are leased.
-create or replace function leadhook.lease_others(
-  p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid
+-- None of the tried leads was leased: what to lease instead of those that another transaction has locked, so that it holds up no others.
+-- Null: none is locked.
+create or replace function leadhook.choose_others(
+  p_tried text[], p_limit int, p_low_priority_limit int, p_now timestamptz, p_user_id uuid
 )
-returns boolean
+returns text[]
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -598,13 +592,13 @@ declare
   v_chosen record;
 begin
   if v_locked = '{}' then
-    return false;
+    return null;
   end if;
   v_chosen := leadhook.choose_leads(
     p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id
   );
-  return not leadhook.lease_leads((
-    select (array_agg(c.lead_id order by c.place))[:p_limit]
+  return (
+    select coalesce((array_agg(c.lead_id order by c.place))[:p_limit], '{}')
     from (
       select i.lead_id, i.place, j.low_priority, row_number() over (partition by j.low_priority order by i.place) as nth
       from unnest(v_chosen.lead_ids) with ordinality as i (lead_id, place)
@@ -612,18 +606,15 @@ begin
       where j.lead_id = any (v_chosen.lead_ids) and i.lead_id <> all (v_locked)
     ) as c
     where not c.low_priority or c.nth <= p_low_priority_limit
-  ), p_token, p_worker, p_source, p_now);
+  );
 end
 $$;
-comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid) is
-  'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
 
--- The lead that waits longest of those whose model calls do not fail, fresh ones first; null when there is none.
+-- The lead that has waited longest of those whose model calls do not fail, fresh ones first; null: there is none.
 create or replace function leadhook.next_unfailing(p_now timestamptz)
 returns text
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -653,23 +644,34 @@ begin
 end
 $$;
 
-create or replace function leadhook.has_due(p_low_priority boolean, p_now timestamptz)
-returns boolean
+-- Chooses leads and leases them. p_probe: preferably one whose calls do not fail. all_locked: another transaction has locked all that is
+-- due.
+create or replace function leadhook.lease_next(
+  p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_probe boolean, p_checked text[], p_snapshot pg_snapshot,
+  p_now timestamptz, inout p_user_id uuid, out lead_ids text[], out all_locked boolean
+)
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
+declare
+  v_unfailing text := case when p_probe then leadhook.next_unfailing(p_now) end;
+  v_others text[];
 begin
-  return (
-    leadhook.first_due(false, p_now) <= p_now
-    or p_low_priority and leadhook.first_due(true, p_now) <= p_now
-    or (select s.available_at from leadhook.next_suspect(p_now) as s) <= p_now
-  ) is true;
+  select c.lead_ids, c.p_user_id into lead_ids, p_user_id
+  from leadhook.choose_leads(p_limit, p_low_priority_limit, p_now, p_user_id) as c;
+  if v_unfailing is not null then
+    lead_ids := array[v_unfailing];
+  end if;
+  all_locked := false;
+  if not leadhook.lease_leads(lead_ids, p_checked, p_snapshot, p_token, p_worker, p_source, p_now) then
+    v_others := leadhook.choose_others(lead_ids, p_limit, p_low_priority_limit, p_now, p_user_id);
+    all_locked := v_others is not null and not leadhook.lease_leads(v_others, p_checked, p_snapshot, p_token, p_worker, p_source, p_now);
+  end if;
 end
 $$;
 
--- The claim itself, under both locks: the outbox's too, because it sends jobs to sleep, which must not cross a change that wakes them.
+-- The outbox lock too, because a claim makes jobs wait, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
   p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_after_user uuid, p_hints text[], p_source text, p_price jsonb,
   p_bare boolean, p_probe boolean
@@ -677,76 +679,76 @@ create or replace function leadhook.claim_batch(
 returns json
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 declare
-  v_user_id uuid := p_after_user;
+  v_snapshot pg_snapshot := pg_current_snapshot();
+  v_has_budgets boolean := exists (select from leadhook.budgets);
+  v_checked text[] := (leadhook.apply_outbox(p_source)).checked;
   v_now timestamptz;
   v_keys json;
   v_blocked record;
-  v_spent record;
   v_blocked_by text;
-  v_unfailing text;
+  v_user_id uuid := p_after_user;
   v_lead_ids text[];
-  v_chosen record;
-  v_batch record;
   v_locked boolean := false;
+  v_batch record;
+  v_due record;
   v_has_more boolean;
 begin
-  perform leadhook.apply_outbox(p_source);
   perform leadhook.apply_changes(p_hints, 'hint', 'hint');
   v_now := clock_timestamp();
   v_keys := (select json_agg(k) from leadhook.healthy_keys() as k);
 
   v_blocked := leadhook.find_blocked(v_now);
   if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
-    perform leadhook.resume_claim(p_token, p_limit, v_now);
+    -- Without a key, all its leads go back.
+    perform leadhook.resume_claim(p_token, case when v_keys is null then 0 else p_limit end, v_now);
   else
     perform leadhook.expire_leases(v_now);
-    perform leadhook.settle_budgets(v_now);
+    perform leadhook.settle_budgets(v_now) where v_has_budgets;
     perform leadhook.wake_turned_away(v_blocked.payable, v_now) where v_blocked.everything is null and v_blocked.payable <> '{}';
     perform leadhook.list_ready_groups();
-    -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
+    -- A service that names no price at all is older than the budgets, and shares the work with its successor during a deploy.
     v_blocked_by := case
-      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced' else v_blocked.everything
+      when not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced'
+      else v_blocked.everything
     end;
     if v_keys is not null and v_blocked_by is null then
-      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now) end;
-      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id);
-      v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
-      v_user_id := v_chosen.p_user_id;
-      if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
-        v_locked := leadhook.lease_others(v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id);
-      end if;
+      select * into v_user_id, v_lead_ids, v_locked
+      from leadhook.lease_next(p_token, p_worker, p_limit, p_low_priority_limit, p_source, p_probe, v_checked, v_snapshot, v_now, p_after_user);
     end if;
-  end if;
-  if v_keys is null then
-    perform leadhook.return_leads(p_token, null);
   end if;
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
-  perform leadhook.mark_spent_budgets(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
-  v_spent := leadhook.find_blocked(v_now);
+  if v_has_budgets then
+    perform leadhook.mark_spent_budgets(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
+    v_blocked := leadhook.find_blocked(v_now);
+  end if;
+  v_due := leadhook.find_due(v_now);
   v_has_more := leadhook.has_changes(v_now) or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced'
-    and v_spent.everything is null
-    and leadhook.has_due(p_low_priority_limit > 0, v_now)
-    -- There is no haste to look at more where a budget turned away all that was chosen.
+    and v_blocked.everything is null
+    and least(v_due.fresh, v_due.suspect, case when p_low_priority_limit > 0 then v_due.low_priority end) <= v_now
+    -- There is no hurry if a budget turned away all leads that were chosen.
     and not (v_batch.leads::text = '[]' and exists (
       select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.budget_id is not null
     ));
   return (
     select json_build_object(
       'busy', false,
-      'has_more', v_has_more,
+      'has_more', v_has_more is true,
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
       'attempts', leadhook.recent_attempts(p_token, p_worker, v_now),
-      'blocked_by', coalesce(v_blocked_by, v_spent.everything),
+      'blocked_by', coalesce(v_blocked_by, v_blocked.everything),
       'last_user', v_user_id,
-      'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now, v_spent) end,
+      'figures', leadhook.recent_figures(v_now, case when v_batch.leads::text = '[]' then interval '10 s' else interval '1 min' end),
+      'next_due_ms', case
+        when v_has_more then 0
+        when v_locked then 1000
+        when v_blocked_by is distinct from 'unpriced' then leadhook.next_due_ms(v_now, v_blocked, v_due, v_keys is not null)
+      end,
       'replays_wait', leadhook.has_slices(),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
@@ -776,6 +778,7 @@ returns json
 language plpgsql
 set search_path = ''
 set jit = off
+set row_security = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
@@ -806,7 +809,7 @@ begin
     end if;
     return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_after_user, v_hints, p_source, p_price, coalesce(p_bare, false), p_probe);
   exception
-    -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
+    -- A deadlock is possible only with the owner's DDL or a statement by hand; the next try gets further.
     when lock_not_available or deadlock_detected then
       return (
         select json_build_object(

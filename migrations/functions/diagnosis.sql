@@ -137,6 +137,7 @@ language plpgsql
 stable
 set search_path = ''
 set jit = off
+set row_security = off
 set enable_seqscan = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
@@ -622,8 +623,8 @@ begin
 end
 $$;
 
--- Returns the figures that operators watch, at most 10 s old, with their age. The caller holds lock_outbox, so only one call counts.
-create or replace function leadhook.recent_figures(p_now timestamptz)
+-- Returns the figures that operators watch, at most p_max_age old, with their age. The caller holds lock_outbox, so only one call counts.
+create or replace function leadhook.recent_figures(p_now timestamptz, p_max_age interval default '10 s')
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -632,7 +633,7 @@ declare
   v_last leadhook.figures;
 begin
   select f.* into v_last from leadhook.figures as f;
-  if v_last.taken_at > p_now - interval '10 seconds' and v_last.taken_at <= p_now then
+  if v_last.taken_at > p_now - p_max_age and v_last.taken_at <= p_now then
     return v_last.figures || jsonb_build_object('age_ms', floor(extract(epoch from p_now - v_last.taken_at) * 1000)::int);
   end if;
   insert into leadhook.figures as f (taken_at, figures) values (p_now, leadhook.count_figures(p_now))

@@ -10,12 +10,12 @@ set local check_function_bodies = off;
 -- which lead_id is not the first column and which is walked once for each id.
 -- row_security = off: an error where rows would be hidden from us. A hidden lead would look as if it were deleted.
 
+-- Those of these groups that have a prompts row, or with p_since one that is not older.
 create or replace function leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamptz default null)
 returns table (user_id uuid, tag text)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = on
 set enable_nestloop = on
@@ -37,15 +37,13 @@ begin
   );
 end
 $$;
-comment on function leadhook.find_groups_with_prompts(uuid[], text[], timestamptz) is
-  'Those of these groups that have a prompts row, or with p_since one that is not older.';
 
+-- Those of these leads that have a row in llm_response.
 create or replace function leadhook.find_answered(p_lead_ids text[])
 returns text[]
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = on
 set seq_page_cost = 100
@@ -54,8 +52,8 @@ begin
   return array(select distinct r.lead_id from public.llm_response as r where r.lead_id = any (p_lead_ids));
 end
 $$;
-comment on function leadhook.find_answered(text[]) is 'Those of these leads that have a row in llm_response.';
 
+-- A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).
 create or replace function leadhook.check_eligibility(lead_ids text[])
 returns table (
   lead_id text,
@@ -124,8 +122,6 @@ begin
   left join details as d using (lead_id);
 end
 $$;
-comment on function leadhook.check_eligibility(text[]) is
-  'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
 
 -- The text of a JSON value: what a string holds, else the JSON itself. A json column may hold what no text can, NUL and half a surrogate pair: they
 -- are left out, as the service leaves them out of a text column's JSON. What was cut in its middle keeps its quotes.
@@ -150,8 +146,8 @@ exception when data_exception then
 end
 $$;
 
--- A value that is not text can only be turned into it as a whole, so none of more than a million bytes is: as it is stored, or as it is
--- unpacked, which an array does. p_most: of another caller than the service, who may take longer.
+-- Of any type but text, the whole value must be converted before it can be cut. So a value of more than a million bytes is not read, neither as it is
+-- stored nor as it is unpacked, which array[] does. p_most: a caller other than the service, which may take longer.
 create or replace function leadhook.is_too_big(p_value anyelement, p_most int)
 returns boolean
 language plpgsql
@@ -168,73 +164,52 @@ begin
 end
 $$;
 
-create or replace function leadhook.read_other(p_value anyelement, p_characters int, p_most int)
-returns text
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  if leadhook.is_too_big(p_value, p_most) then
-    return '(too big to be read)';
-  end if;
-  return leadhook.unquote(left(to_json(p_value)::text, p_characters));
-end
-$$;
-
-create or replace function leadhook.wrap_other(p_value anyelement, p_characters int, p_most int)
-returns json
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  if leadhook.is_too_big(p_value, p_most) then
-    return to_json('(too big to be read)'::text);
-  end if;
-  return json_build_object('json', left(to_json(p_value)::text, p_characters));
-end
-$$;
-
--- These two have no search_path, which would keep them from being inlined: they are asked a dozen times a lead. So every name has its schema.
--- left counts characters one by one, which is spared a text that has no more bytes than that.
+-- A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.
+-- read_value and wrap_value are called a dozen times per lead. In SQL, each call would be inlined whenever the query is planned, which takes longer
+-- than the call; a search_path would be set with each call. So every name has its schema.
+-- left counts characters one by one; a text of no more bytes than that is spared it.
 create or replace function leadhook.read_value(p_value anyelement, p_characters int, p_most int default null)
 returns text
-language sql
+language plpgsql
 stable
 as $$
-  select case
-    when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then case
-        when pg_catalog.octet_length(p_value::pg_catalog.text) operator(pg_catalog.<=) coalesce(p_most, p_characters) then p_value::pg_catalog.text
-        else pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
-      end
-    else leadhook.read_other(p_value, coalesce(p_most, p_characters), p_most)
-  end
+begin
+  if pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[]) then
+    return case
+      when pg_catalog.octet_length(p_value::pg_catalog.text) operator(pg_catalog.<=) coalesce(p_most, p_characters) then p_value::pg_catalog.text
+      else pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
+    end;
+  elsif leadhook.is_too_big(p_value, p_most) then
+    return '(too big to be read)';
+  end if;
+  return leadhook.unquote(pg_catalog.left(pg_catalog.to_json(p_value)::pg_catalog.text, coalesce(p_most, p_characters)));
+end
 $$;
-comment on function leadhook.read_value(anyelement, int, int) is
-  'A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.';
 
+-- A text as read_value reads it; any other value as {"json": text}: the application's JSON is never part of ours.
 create or replace function leadhook.wrap_value(p_value anyelement, p_characters int, p_most int)
 returns json
-language sql
+language plpgsql
 stable
 as $$
-  select case
-    when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then pg_catalog.to_json(leadhook.read_value(p_value, p_characters, p_most))
-    when p_value is not null then leadhook.wrap_other(p_value, coalesce(p_most, p_characters), p_most)
-  end
+begin
+  if pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[]) then
+    return pg_catalog.to_json(leadhook.read_value(p_value, p_characters, p_most));
+  elsif leadhook.is_too_big(p_value, p_most) then
+    return pg_catalog.to_json('(too big to be read)'::pg_catalog.text);
+  elsif p_value is not null then
+    return pg_catalog.json_build_object('json', pg_catalog.left(pg_catalog.to_json(p_value)::pg_catalog.text, coalesce(p_most, p_characters)));
+  end if;
+  return null;
+end
 $$;
-comment on function leadhook.wrap_value(anyelement, int, int) is
-  'A text as read_value reads it; any other value as {"json": text}: the application''s JSON is never part of ours.';
 
+-- The newest prompts row of each of these groups, cut as describe_leads cuts; of several the one with the greatest text.
 create or replace function leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters int)
 returns table (user_id uuid, tag text, prompts json)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = on
 set enable_nestloop = on
 set enable_material = off
@@ -266,9 +241,8 @@ begin
   ) as d;
 end
 $$;
-comment on function leadhook.newest_prompts(uuid[], text[], int) is
-  'The newest prompts row of each of these groups, cut as describe_leads cuts; of several the one with the greatest text.';
 
+-- What the service needs of each lead, every value cut: to most_characters, or to what the service can use.
 -- What a score needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
 -- The details row: the unsent one with the greatest text of what is read of it. linkedin_url: that of all_leads, else profile_url.
 -- Each value is cut where it is read, so that a long text stays where it is stored, in duplicates too. The cuts lie far
@@ -279,7 +253,6 @@ returns table (lead_id text, lead json, prompts json)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set plan_cache_mode = auto
 set enable_seqscan = on
 set enable_nestloop = off
@@ -354,9 +327,8 @@ begin
   join newest as n using (user_id, tag);
 end
 $$;
-comment on function leadhook.describe_leads(text[], uuid[], text[], int) is
-  'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
 
+-- Name, address and location of each lead, as describe_leads has them.
 -- What a saved answer has beside it, by the same rows and cuts as describe_leads, which reads ten times as much. A lead with several rows in
 -- lead_details is left to describe_leads: it alone says which one counts.
 create or replace function leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[])
@@ -364,7 +336,6 @@ returns table (lead_id text, name text, linkedin_url text, location text)
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = on
 set enable_nestloop = off
 set seq_page_cost = 100
@@ -413,7 +384,6 @@ begin
   where s.lead_ids is not null;
 end
 $$;
-comment on function leadhook.name_leads(text[], uuid[], text[]) is 'Name, address and location of each lead, as describe_leads has them.';
 
 -- The predecessor's RPC, for its callers. An existing one is theirs: it stays, with its own grants. Values are cut at a million characters, so that
 -- all of them fit into the JSON that they pass through.
@@ -463,6 +433,7 @@ begin
 end
 $do$;
 
+-- check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.
 create or replace function leadhook.check_each(p_lead_ids text[])
 returns jsonb
 language plpgsql
@@ -485,7 +456,5 @@ begin
   return leadhook.check_each(p_lead_ids[:v_middle]) || leadhook.check_each(p_lead_ids[v_middle + 1:]);
 end
 $$;
-comment on function leadhook.check_each(text[]) is
-  'check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.';
 
 select leadhook.grant_functions();

@@ -81,12 +81,13 @@ as $$
   select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
 $$;
 
--- Returns the first 16 hex digits of the SHA-256 of a Gemini key without surrounding whitespace; logs and tables show it instead of the key.
--- Without search_path, which would prevent inlining: every claim and save calls it for every key.
+-- Returns the first 16 hex digits of the SHA-256 of a Gemini key without surrounding whitespace; logs and tables show it instead of the
+-- key.
+-- Inlined, because every claim and save calls it for every key; so without search_path, and stable, as convert_to is.
 create or replace function leadhook.key_fingerprint(p_api_key text)
 returns text
 language sql
-immutable
+stable
 as $$
   select pg_catalog.left(
     pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.btrim(p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16

@@ -5,6 +5,7 @@
 
 set local check_function_bodies = off;
 
+-- A time before which no lease ends. Under the claim lock.
 -- A lease that ran out spends no attempt, because nothing is known against its lead. But the lead may have ended its worker, so it becomes a
 -- suspect: each lead of the lost worker, unless the worker held suspects already; then only the one that was handed out last. With max_deaths the
 -- lead is dead.
@@ -16,7 +17,6 @@ create or replace function leadhook.note_first_lease(p_now timestamptz)
 returns timestamptz
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -41,13 +41,11 @@ begin
   return v_noted;
 end
 $$;
-comment on function leadhook.note_first_lease(timestamptz) is 'A time before which no lease ends. Under the claim lock.';
 
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 set enable_bitmapscan = off
@@ -123,6 +121,7 @@ begin
 end
 $$;
 
+-- The items, each lease once. Raises PT400 unless each names a lease.
 create or replace function leadhook.read_leases(p_items jsonb)
 returns leadhook.ending[]
 language plpgsql
@@ -144,13 +143,13 @@ begin
   );
 end
 $$;
-comment on function leadhook.read_leases(jsonb) is 'The items, each lease once. Raises PT400 unless each names a lease.';
 
+-- Locks the jobs of these leases, and returns them with their lock_state. past: outcome and reason say how it ended, null: taken by another
+-- claim.
 create or replace function leadhook.lock_leases(p_leases leadhook.ending[])
 returns leadhook.ending[]
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 set row_security = off -- a lease that is hidden would look as if it were gone
@@ -204,9 +203,8 @@ begin
   );
 end
 $$;
-comment on function leadhook.lock_leases(leadhook.ending[]) is
-  'Locks the jobs of these leases, and returns them with their lock_state. past: outcome and reason say how it ended, null: taken by another claim.';
 
+-- Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.
 -- No search_path, which would keep it from being inlined: it is asked once a lead.
 create or replace function leadhook.failing_since(p_failing_since timestamptz, p_eligible_at timestamptz)
 returns timestamptz
@@ -215,14 +213,13 @@ immutable
 as $$
   select case when failing_since.p_eligible_at is null or failing_since.p_failing_since >= failing_since.p_eligible_at then failing_since.p_failing_since end
 $$;
-comment on function leadhook.failing_since(timestamptz, timestamptz) is
-  'Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.';
 
+-- A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes
+-- more.
 create or replace function leadhook.wake_undecided(p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -238,15 +235,14 @@ begin
   )) and j.state = 'ready';
 end
 $$;
-comment on function leadhook.wake_undecided(timestamptz) is
-  'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
 
+-- What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before:
+-- evidence for or against it.
 create or replace function leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamptz)
 returns json
 language plpgsql
 stable
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_sort = off
 as $$
@@ -270,10 +266,9 @@ begin
   );
 end
 $$;
-comment on function leadhook.recent_attempts(uuid, text, timestamptz) is
-  'What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before: evidence '
-  'for or against it.';
 
+-- What each ending comes to: the next state of the job, the outcome of the attempt, what was bought and what it cost; with the job as it
+-- is.
 create or replace function leadhook.resolve_endings(p_endings leadhook.ending[])
 returns table (
   ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run int, source text, replay_id bigint,
@@ -281,7 +276,6 @@ returns table (
 )
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
@@ -306,14 +300,14 @@ begin
   where j.lead_id = any (v_lead_ids);
 end
 $$;
-comment on function leadhook.resolve_endings(leadhook.ending[]) is
-  'What each ending comes to: the next state of the job, the outcome of the attempt, what was bought and what it cost; with the job as it is.';
 
+-- Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on.
+-- outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome
+-- of each attempt by lead_id.
 create or replace function leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamptz)
 returns jsonb
 language plpgsql
 set search_path = ''
-set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
@@ -397,15 +391,13 @@ begin
   return v_outcomes;
 end
 $$;
-comment on function leadhook.end_leases(text, leadhook.ending[], timestamptz) is
-  'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. '
-  'outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
 
 create or replace function public.leadhook_renew(p_worker text, p_leases jsonb)
 returns jsonb
 language plpgsql
 set search_path = ''
 set jit = off
+set row_security = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
@@ -442,6 +434,7 @@ returns jsonb
 language plpgsql
 set search_path = ''
 set jit = off
+set row_security = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$

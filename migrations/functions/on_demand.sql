@@ -219,6 +219,7 @@ returns jsonb
 language plpgsql
 set search_path = ''
 set jit = off
+set row_security = off
 set enable_seqscan = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'

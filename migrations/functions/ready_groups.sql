@@ -273,9 +273,24 @@ begin
 end
 $$;
 
--- Returns the milliseconds until a claim could return something: 0 if the outbox has rows, else at least 250; null if nothing is due. Paused leads
--- are not due; leads that wait for a budget are due on the next day (UTC). p_blocked: the result of find_blocked, if the caller has it.
-create or replace function leadhook.next_due_ms(p_now timestamptz, p_blocked record default null)
+-- Returns when the first ready lead of each kind that is not shut is due; null: there is none.
+create or replace function leadhook.find_due(p_now timestamptz, out fresh timestamptz, out low_priority timestamptz, out suspect timestamptz)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  fresh := leadhook.first_due(false, p_now);
+  low_priority := leadhook.first_due(true, p_now);
+  suspect := (select s.available_at from leadhook.next_suspect(p_now) as s);
+end
+$$;
+
+-- Returns the milliseconds until a claim could return something: 0 if the outbox has rows, else at least 250; null if nothing is due.
+-- Paused leads are not due; leads that wait for a budget are due on the next day (UTC). p_blocked, p_due, p_has_keys: the results of
+-- find_blocked and find_due, and whether a key may be used, if the caller knows all three.
+create or replace function leadhook.next_due_ms(
+  p_now timestamptz, p_blocked record default null, p_due record default null, p_has_keys boolean default null
+)
 returns int
 language plpgsql
 set search_path = ''
@@ -285,6 +300,7 @@ set enable_sort = off
 as $$
 declare
   v_blocked record := p_blocked;
+  v_due record := p_due;
   v_next timestamptz;
 begin
   if leadhook.has_changes(p_now) then
@@ -294,10 +310,10 @@ begin
     v_blocked := leadhook.find_blocked(p_now);
   end if;
   if v_blocked.everything is null then
-    v_next := least(
-      leadhook.first_due(false, p_now), leadhook.first_due(true, p_now), (select s.available_at from leadhook.next_suspect(p_now) as s),
-      case when v_blocked.payable <> '{}' then p_now end
-    );
+    if p_has_keys is null then
+      v_due := leadhook.find_due(p_now);
+    end if;
+    v_next := least(v_due.fresh, v_due.low_priority, v_due.suspect, case when v_blocked.payable <> '{}' then p_now end);
   end if;
   if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
     and (exists (select from leadhook.ready_groups) or exists (select from leadhook.ready_notes)) then
@@ -313,7 +329,7 @@ begin
       limit 1
     )
   );
-  if v_next is not null then
+  if v_next is not null and p_has_keys is not true then
     v_next := (
       select case
         when bool_or(k.state in ('healthy', 'untried')) then v_next

@@ -419,12 +419,14 @@ $$;
 -- Returns whether leadhook_replay_slice has something to do.
 create or replace function leadhook.has_slices()
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping'))
-    or exists (select from leadhook.releases as b where b.ended_at is null)
+begin
+  return exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping'))
+    or exists (select from leadhook.releases as b where b.ended_at is null);
+end
 $$;
 
 create or replace function public.leadhook_replay_slice()
@@ -432,6 +434,7 @@ returns jsonb
 language plpgsql
 set search_path = ''
 set jit = off
+set row_security = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$

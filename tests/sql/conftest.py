@@ -111,10 +111,10 @@ class Sql:
         )
         return result
 
-    def apply_outbox(self, source: str = "webhook") -> int:
-        """Fold what was changed into jobs; the number of leads looked at."""
-        looked_at: int = self.call("leadhook.apply_outbox", p_source=source)
-        return looked_at
+    def apply_outbox(self, source: str = "webhook", budget: str = "100 ms") -> int:
+        """Apply the outbox; the number of leads looked at."""
+        looked_at, _ = self.call("leadhook.apply_outbox", p_source=source, p_budget=budget)
+        return int(looked_at)
 
     def lead(
         self,

@@ -14,8 +14,7 @@ NO_TIME = "1 microsecond"
 
 def apply_briefly(db: "Sql") -> int:
     """As much as a call does at the least."""
-    looked_at: int = db.call("leadhook.apply_outbox", p_source="webhook", p_budget=NO_TIME)
-    return looked_at
+    return db.apply_outbox(budget=NO_TIME)
 
 
 def walked_up_to(db: "Sql") -> str | None:
@@ -27,7 +26,7 @@ def walked_up_to(db: "Sql") -> str | None:
 def test_nothing_changed_costs_nothing(db: "Sql") -> None:
     """Not even the lock."""
     with db.transaction():
-        assert db.value("select leadhook.apply_outbox('webhook')") == 0
+        assert db.apply_outbox() == 0
         assert db.value("select count(*) from pg_locks where locktype = 'advisory'") == 0
 
 
@@ -124,7 +123,7 @@ def test_applying_goes_on_until_its_budget_is_used_up(db: "Sql") -> None:
     """By the clock, not by number."""
     for lead_id in db.eligible_leads(1200):
         db.note_change(lead_id)
-    assert db.call("leadhook.apply_outbox", p_source="webhook", p_budget="1 minute") == 1200
+    assert db.apply_outbox(budget="1 minute") == 1200
     assert db.count("leadhook.outbox") == 0
 
 

@@ -111,6 +111,24 @@ def test_a_save_that_commits_during_the_apply_does_not_reopen_its_lead(db: "Sql"
     assert (db.states(), db.job("lead-1")["run"]) == ({"lead-1": "done"}, 1)
 
 
+def test_a_change_between_check_and_lease_is_noted(wired: "Sql", wired_connect: "Connect") -> None:
+    """A claim checks a lead that changed only once, when it applies the outbox."""
+    wired.key()
+    wired.claim()  # the first one looks at every table for numbers of before a restore
+    wired.eligible_lead("lead-1")
+    blocker, application = wired_connect(), wired_connect()
+    blocker.run("begin")
+    blocker.run("lock table leadhook.pauses")
+    with ThreadPoolExecutor(1) as pool:
+        claiming = pool.submit(wired.claim)
+        wait_until_blocked(wired_connect(), wired)
+        application.run("update public.all_leads set scrapped = false")
+        blocker.run("commit")
+        assert wired.ids_of(claiming.result(timeout=PATIENCE_S)) == ["lead-1"]
+    wired.apply_outbox()
+    assert wired.job("lead-1")["changed"] is True
+
+
 def test_single_row_writers_in_opposite_order_never_wait_for_each_other(wired: "Sql", wired_connect: "Connect") -> None:
     """A trigger that only appends can't deadlock: each of two open transactions writes what the other one touched."""
     leads, details = wired_connect(), wired_connect()

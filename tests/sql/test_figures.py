@@ -1,4 +1,4 @@
-"""The numbers that operators watch come with the replies of claim and sweep, counted once in ten seconds by anyone."""
+"""The numbers that operators watch come with the replies of claim and sweep, counted at most once in ten seconds."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,19 @@ def test_the_oldest_ready_lead_is_reported_by_priority_without_leads_that_wait_f
 
     assert 90_000 <= row["figures"]["oldest_ready_ms"]["normal"] < 120_000
     assert row["figures"]["oldest_ready_ms"]["low"] == 0
+
+
+def test_a_claim_with_leads_does_not_count_for_a_minute(db: Sql) -> None:
+    """Its leads wait for the reply; the next claim without leads counts."""
+    db.key()
+    db.note_change(*db.eligible_leads(3))
+    db.claim(1)
+    age_them(db)
+    assert db.claim(1)["figures"]["age_ms"] >= 11_000
+    db.run("update leadhook.figures set taken_at = clock_timestamp() - interval '61 s' where id")
+    assert db.claim(1)["figures"]["age_ms"] == 0
+    age_them(db)
+    assert db.claim(1)["figures"]["age_ms"] == 0
 
 
 def test_they_are_counted_anew_after_ten_seconds_and_not_before(db: Sql) -> None:

@@ -118,6 +118,13 @@ def test_a_lease_that_is_hidden_is_not_lost(bound: "Sql", call: str) -> None:
         bound.rpc(call, p_worker="worker-1", **items)
 
 
+def test_calls_of_the_service_agree_on_row_security(db: "Sql") -> None:
+    """Where two calls of a session differ, each plans again what the other has planned."""
+    calls = ["claim", "renew", "save", "release", "sweep", "save_on_demand", "replay_slice", "status"]
+    found = db.rows("select proname from pg_proc where 'row_security=off' = any (proconfig)")
+    assert {f"leadhook_{call}" for call in calls} <= {row["proname"] for row in found}
+
+
 def test_policies_bind_nobody_who_may_bypass_them(db: "Sql") -> None:
     """service_role as Supabase makes it, and the owner."""
     fill(db)

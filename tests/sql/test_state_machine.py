@@ -645,7 +645,7 @@ PLANTED: dict[str, tuple[LiteralString, LiteralString, LiteralString]] = {
     ),
     "not noted while leased": ("decide_moves", "n.is_news then 'changed' end", "false then 'changed' end"),
     "not recalled": ("recall_changes", "j.changed and", "j.changed and false and"),
-    "locked jobs passed over": ("return_to_outbox", "where cardinality(p_lead_ids) > 0", "where false"),
+    "locked jobs passed over": ("return_to_outbox", "as t (changed_at)", "as t (changed_at) having false"),
     "prompts during a lease": ("leads_of_group", "where j.state = 'leased'", "where false"),
     "runs that on-demand answers take": ("take_on_demand", "j.changed or j.state in ('ready', 'leased')", "j.changed"),
     "every insert a refresh": ("refreshes", "return false;", "return p_operation = 'INSERT';"),
@@ -653,7 +653,7 @@ PLANTED: dict[str, tuple[LiteralString, LiteralString, LiteralString]] = {
     "a place too late": ("correct_groups", "due_at = n.due_at", "due_at = n.due_at + interval '1 us'"),
     "notes thrown away": ("list_ready_groups", "from taken as t", "from taken as t where t.low_priority"),
     "never opened again": ("reopen_groups", "set shut = false", "set shut = true"),
-    "a late snapshot": ("lease_leads", "leased_snapshot = v_snapshot", "leased_snapshot = '9000000:9000000:'"),
+    "a late snapshot": ("lease_leads", "leased_snapshot = p_snapshot", "leased_snapshot = '9000000:9000000:'"),
 }
 
 
