@@ -1,10 +1,10 @@
 -- Purpose: applies the outbox: checks the leads that changed and moves their jobs, after the application's commit, in our own transaction.
--- Planner flags: cached plans outlive the growth of a table from nothing to millions of rows. So each table is read once, through its index by
---          `lead_id = any (…)`, and hashed: a nested loop planned for an empty table would read it once per lead.
+-- Planner flags: cached plans outlive the growth of a table from nothing to millions of rows. So each table is read once, by its index
+-- (`lead_id = any (…)`), and hashed: a nested loop planned for an empty table would read it once per lead.
 
 set local check_function_bodies = off;
 
--- Locks the jobs of these leads without waiting. Returns the leads whose jobs another transaction has locked: a save or a renewal.
+-- Locks the jobs of these leads without waiting. Returns the leads whose jobs another transaction (a save, a renewal) has locked.
 create or replace function leadhook.lock_jobs(p_lead_ids text[])
 returns text[]
 language plpgsql
@@ -25,19 +25,8 @@ begin
 end
 $$;
 
--- Whether one of these transactions changed something that the last lease of the job cannot have seen.
--- What becomes of a job depends on the lead's rows and on p_mode, the reason for looking. A leased job keeps its state; that its lead changed is noted.
---   change    its own rows changed: every transition
---   refresh   its rows were deleted and inserted again in one transaction: as change; but dead or held → ready only with another user or tag, or if
---             it changed while it was not eligible, or if its check had failed
---   wake      a prompts row changed: waiting → ready
---   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer
---   check     ready or held → waiting if not eligible, waiting → ready if eligible; reopens and releases nothing
---   hint      an id from an unsigned source: an unknown lead gets a job, waiting → ready, nothing else
---   sweep     waiting or done → ready
---   hold      as sweep, in the first round after the installation: held, unless its user and tag have had a prompts row since
---
--- A change that the last lease saw is no news. After a restore, a snapshot of the other history proves nothing about later changes.
+-- Returns whether one of these transactions changed something that the job's last lease cannot have seen. A change after the end of the run
+-- always is: after a restore, the snapshot may be of another history.
 create or replace function leadhook.is_news(p_xacts xid8[], p_changed_at timestamptz, p_leased_snapshot pg_snapshot, p_finished_at timestamptz)
 returns boolean
 language plpgsql
@@ -54,8 +43,18 @@ begin
 end
 $$;
 
--- What becomes of the job of each lead: a state (the present one: only its user and tag change), changed (noted on the job), erased, or
--- null: nothing. A lead may be listed once for each transaction that changed it.
+-- Returns what becomes of the job of each lead: a state (the present one: only its user and tag change), changed (noted on the job),
+-- erased, or null: nothing. A lead may be listed once per transaction that changed it. A leased job keeps its state. p_mode says why the
+-- leads are checked:
+--   change    their own rows changed: every transition
+--   refresh   their rows were deleted and inserted again in one transaction: as change; but dead or held → ready only with another user or
+--             tag, or if they changed while they were not eligible, or if their check had failed
+--   wake      a prompts row changed: waiting → ready
+--   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer
+--   check     ready or held → waiting if not eligible, waiting → ready if eligible; reopens and releases nothing
+--   hint      an id from an unsigned webhook: an unknown lead gets a job, waiting → ready, nothing else
+--   sweep     waiting or done → ready
+--   hold      as sweep, in the first round after the installation: held, unless their group has had a prompts row since
 create or replace function leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamptz[], p_mode text, p_xacts xid8[] default null)
 returns table (lead_id text, user_id uuid, tag text, changed_at timestamptz, replayable boolean, was text, becomes text)
 language plpgsql
@@ -150,7 +149,8 @@ begin
 end
 $$;
 
--- Does what decide_moves decides. Returns the leads to look at again, because another transaction has locked their jobs.
+-- Moves the jobs of these leads as decide_moves decides. Returns the leads to check again, because another transaction had locked their
+-- jobs.
 create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text, p_xacts xid8[] default null)
 returns text[]
 language plpgsql
@@ -233,8 +233,8 @@ begin
 end
 $$;
 
--- Makes a lead whose own data makes SQL raise dead, with the reason, so that the others go on.
--- p_token: a job leased by this claim too.
+-- Makes a lead whose own data makes SQL raise dead, with the reason, so that the others go on; with p_token, also if it is leased by that
+-- claim.
 create or replace function leadhook.quarantine(
   p_lead_id text, p_reason text, p_source text, p_changed_at timestamptz, p_token uuid default null
 )
@@ -270,9 +270,9 @@ exception
 end
 $$;
 
--- Brings the jobs of these leads in line with the application's tables. p_changed_at, p_xacts: when and by which transaction each changed;
--- null: now. Returns the leads to look at again.
--- As move_jobs, but one lead's error does not stop the others: a list that raises is halved down to the lead at fault.
+-- Checks these leads and moves their jobs, as move_jobs; but one lead's error does not stop the others: a list that raises is halved down
+-- to the lead at fault. p_changed_at, p_xacts: when and by which transaction each lead changed; null: now. Returns the leads to check
+-- again.
 create or replace function leadhook.apply_changes(
   p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamptz[] default null, p_xacts xid8[] default null
 )
@@ -305,8 +305,8 @@ begin
 end
 $$;
 
--- Applies one slice of the outbox rows that name leads, small ones first. looked_at: how many leads, null when no row was left; checked:
--- those whose jobs now agree with the application's rows.
+-- Applies one slice of the outbox rows that name leads, small rows first. looked_at: the number of leads, null if no row is left. checked:
+-- the leads whose jobs now agree with their rows.
 create or replace function leadhook.apply_lead_changes(p_source text, out looked_at int, out checked text[])
 language plpgsql
 set search_path = ''
@@ -362,8 +362,8 @@ begin
 end
 $$;
 
--- The next 500 leads after the given one for which the prompts of this group matter, in the order of their ids.
--- Leased and replayed leads are not woken, but their jobs note the change.
+-- Returns the next 500 leads, by lead_id, that a prompts row of this group may wake; and those that are leased or replayed, whose jobs only
+-- note the change.
 create or replace function leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text)
 returns text[]
 language plpgsql
@@ -407,8 +407,8 @@ begin
 end
 $$;
 
--- The first outbox row that names no leads, with the rows equal to it, all at one position.
--- Equal walks become one: a later one joins where the others are.
+-- Returns the first outbox row that names no leads, with the rows equal to it. Equal walks become one: a later one joins at the position of
+-- the others.
 create or replace function leadhook.next_walk()
 returns leadhook.outbox[]
 language plpgsql
@@ -440,8 +440,8 @@ begin
 end
 $$;
 
--- Applies one slice of the first walk over jobs, whose outbox rows stay until it is finished. Returns how many leads it looked at; null:
--- there is no walk.
+-- Applies one slice of the first walk over the jobs; its outbox rows stay until it is finished. Returns the number of leads, null if there
+-- is no walk.
 create or replace function leadhook.apply_walk(p_source text)
 returns int
 language plpgsql
@@ -496,7 +496,7 @@ begin
 end
 $$;
 
--- Appends leads whose jobs were locked to the outbox, for later, so that a save that hangs does not make claims spin.
+-- Appends leads whose jobs were locked to the outbox, for 250 ms later: a save that hangs must not make claims spin.
 create or replace function leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamptz[], p_refreshed boolean default false)
 returns void
 language sql
@@ -507,10 +507,9 @@ as $$
   from unnest(p_changed_at) as t (changed_at)
 $$;
 
--- Applies the outbox until the budget of clock time is used up, at least one slice of each kind. looked_at: how many leads; checked: those
--- with outbox rows of their own, whose jobs now agree with the application's rows.
--- Appliers wait for each other: each checks what the others have committed, none deadlocks, and one that waited finds what the other made ready.
--- lock_timeout limits that wait for every caller (55P03).
+-- Applies the outbox for p_budget of clock time, at least one slice of each kind. looked_at: the number of leads. checked: the leads with
+-- outbox rows of their own whose jobs now agree with their rows. Appliers wait for each other, at most lock_timeout (55P03): each one
+-- checks what the others have committed, and finds what they made ready.
 create or replace function leadhook.apply_outbox(p_source text, p_budget interval default '100 ms', out looked_at int, out checked text[])
 language plpgsql
 set search_path = ''

@@ -1,12 +1,13 @@
--- Purpose: public.leadhook_claim: applies the outbox and leases a batch, fairly between the groups (user_id, tag), with everything that a score needs.
--- Planner flags: see apply_outbox.sql. force_generic_plan: only for our own tables, which always have their indexes; planning would take longer than
---          the call. `limit` takes constants only: for an expression, the planner assumes a tenth of the table.
---          row_security = off, in every call of the service: a cached plan is discarded when the setting is not that of the last call in the session.
+-- Purpose: public.leadhook_claim: applies the outbox and leases a batch, fairly between the groups (user_id, tag), with everything that a
+-- score needs.
+-- Planner flags: see apply_outbox.sql. force_generic_plan is only for our own tables, which always have their indexes; planning would take
+-- longer than the call. `limit` takes constants only: for an expression, the planner assumes a tenth of the table. row_security is off in
+-- every call of the service, because a cached plan is discarded if the setting differs from that of the last call in the session.
 
 set local check_function_bodies = off;
 
--- Up to p_limit users with groups that may be due, from the one after p_user_id on and wrapping around, each with its first such tag.
--- Of `union all … limit 1`, the second part runs only if the first finds nothing, after the last user.
+-- Returns up to p_limit users with groups that may be due, from the one after p_user_id on and wrapping around, each with its first such
+-- tag. Of `union all … limit 1`, the second part runs only if the first finds nothing: after the last user.
 create or replace function leadhook.next_users(
   p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, out user_ids uuid[], out first_tags text[]
 )
@@ -45,10 +46,9 @@ begin
 end
 $$;
 
--- Up to p_limit due leads of these users, in turns of one lead per user and up to p_each for each; the tags of a user take turns too.
--- misplaced: groups whose place is wrong, with the right place.
--- The tags of a user begin after the one whose turn was last, and wrap around. A group without a due lead is misplaced; it is returned with its first
--- ready lead, or null. The place of a group with due leads moves only now and then: each move leaves a dead row, as does each lead that it passes.
+-- Returns up to p_limit due leads of these users, in turns of one lead per user, up to p_each for each. The tags of a user take turns too,
+-- from the one after the last turn on. misplaced: groups that have no due lead, with the place of their first ready lead, or null. The
+-- place of other groups moves only now and then, because each move leaves a dead row, as does each lead that it passes.
 create or replace function leadhook.deal_leads(
   p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[],
   out lead_ids text[], out user_ids uuid[], out tags text[], out misplaced leadhook.ready_groups[]
@@ -117,7 +117,7 @@ begin
 end
 $$;
 
--- Notes the tag that the last lead of each user was taken from, for users with several tags.
+-- Notes the tag that each user's last lead was taken from, for users with several tags.
 create or replace function leadhook.note_turns(
   p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]
 )
@@ -140,10 +140,9 @@ begin
 end
 $$;
 
--- Up to p_limit due leads, shared evenly between the users after p_user_id, wrapping around, however many tags each has; and the user of
--- the last one.
--- Groups that turn out to be shut or empty are corrected, and it begins again, up to five times. Then the claim continues with what it has; the other
--- groups are still due, so the next claim follows immediately.
+-- Returns up to p_limit due leads, shared evenly between the users after p_user_id, wrapping around, however many tags each has; and the
+-- user of the last one. Groups that turn out to be shut or empty are corrected, and it starts again, up to five times. After that, the
+-- claim continues with what it has; the other groups are still due, so the next claim follows immediately.
 create or replace function leadhook.pick_leads(
   p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out lead_ids text[]
 )
@@ -190,9 +189,9 @@ begin
 end
 $$;
 
--- The next ready lead whose lease expired, and when it is due; null: there is none, or another suspect must end first.
--- A lead whose lease expired may have ended its worker, so it is claimed alone. While a lead that was suspected twice is leased, no other suspect is:
--- if the worker ends again, it is clear which lead did it.
+-- Returns the next ready lead whose lease expired, and when it is due; null if there is none, or another suspect must end first. Its worker
+-- may have ended because of the lead, so it is claimed alone. While a lead that was suspected twice is leased, no other suspect is: if the
+-- worker ends again, it is clear which lead did it.
 create or replace function leadhook.next_suspect(
   p_now timestamptz, out lead_id text, out available_at timestamptz
 )
@@ -218,7 +217,7 @@ begin
 end
 $$;
 
--- Undoes leases of a claim that has no reply yet: those of these leads.
+-- Undoes leases of a claim that has no reply yet.
 create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
 language plpgsql
@@ -231,9 +230,9 @@ begin
 end
 $$;
 
--- Leases those of these leads that are still eligible, in this order; the jobs of the others wait. False: none was leased.
--- p_checked, p_snapshot: leads that this claim has checked, and a snapshot from before it checked any. A change that is not visible in the snapshot is
--- news for the lease, so none gets lost between the check and the lease.
+-- Leases those of these leads that are still eligible, in this order; the jobs of the others become waiting. Returns whether any was
+-- leased. p_checked: leads that this claim has checked. p_snapshot: from before the first check; the lease has not seen what the snapshot
+-- does not show, so no change between check and lease is lost.
 create or replace function leadhook.lease_leads(
   p_lead_ids text[], p_checked text[], p_snapshot pg_snapshot, p_token uuid, p_worker text, p_source text, p_now timestamptz
 )
@@ -297,8 +296,8 @@ begin
 end
 $$;
 
--- Reserves what each of these leads may cost, as far as the budgets allow. The other leads are returned, with what they need, and wait for
--- the next day or for wake_turned_away: an expensive lead does not hold up cheaper ones.
+-- Reserves what each of these leads may cost, as far as the budgets allow. The others are returned, with what they need, and wait for the
+-- next day or for wake_turned_away: an expensive lead does not hold up cheaper ones.
 create or replace function leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamptz)
 returns void
 language plpgsql
@@ -354,7 +353,7 @@ begin
 end
 $$;
 
--- Which of these leads, in the order of their fences, do not fit into claim_bytes. The first one always does; the prompts of a group count
+-- Returns those of these leads, listed by fence, that do not fit into claim_bytes. The first one always does. The prompts of a group count
 -- once.
 create or replace function leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes int[], p_prompts_bytes int[])
 returns text[]
@@ -374,8 +373,8 @@ as $$
   where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
 $$;
 
--- The part of the reply about the leads leased by this token. A lead that was deleted meanwhile is left out, and its lease expires.
--- json, not jsonb, here and in the result of the claim: half a megabyte of leads is written once and never parsed.
+-- Returns the leads leased by this token, for the reply. A lead that was deleted meanwhile is left out, and its lease expires. json, not
+-- jsonb, here and in the reply: half a megabyte of leads is written once and never parsed.
 create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json, p_price jsonb)
 returns table (leads json, prompts json, keys json)
 language plpgsql
@@ -464,7 +463,7 @@ begin
 end
 $$;
 
--- Marks leads of this claim that describe_leads cannot read as dead, with the error.
+-- Quarantines the leads of this claim that describe_leads cannot read.
 create or replace function leadhook.quarantine_unreadable(p_token uuid, p_source text)
 returns void
 language plpgsql
@@ -540,7 +539,7 @@ begin
 end
 $$;
 
--- The leads to lease: a suspect alone, otherwise fresh ones, then low-priority ones; and the user whose turn was last.
+-- Returns the leads to lease: a suspect alone, otherwise fresh leads, then those of low priority; and the user whose turn was last.
 create or replace function leadhook.choose_leads(
   p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid,
   out lead_ids text[]
@@ -575,8 +574,8 @@ begin
 end
 $$;
 
--- None of the tried leads was leased: what to lease instead of those that another transaction has locked, so that it holds up no others.
--- Null: none is locked.
+-- Returns leads to lease instead of those tried, if another transaction has locked some of these; otherwise null. A locked job must not
+-- hold up the others.
 create or replace function leadhook.choose_others(
   p_tried text[], p_limit int, p_low_priority_limit int, p_now timestamptz, p_user_id uuid
 )
@@ -610,7 +609,7 @@ begin
 end
 $$;
 
--- The lead that has waited longest of those whose model calls do not fail, fresh ones first; null: there is none.
+-- Returns the lead that has waited longest of those whose model calls do not fail, fresh ones first; null if there is none.
 create or replace function leadhook.next_unfailing(p_now timestamptz)
 returns text
 language plpgsql
@@ -644,8 +643,8 @@ begin
 end
 $$;
 
--- Chooses leads and leases them. p_probe: preferably one whose calls do not fail. all_locked: another transaction has locked all that is
--- due.
+-- Chooses leads and leases them. p_probe: preferably one whose model calls do not fail. all_locked: another transaction has locked all that
+-- is due.
 create or replace function leadhook.lease_next(
   p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_probe boolean, p_checked text[], p_snapshot pg_snapshot,
   p_now timestamptz, inout p_user_id uuid, out lead_ids text[], out all_locked boolean
@@ -671,7 +670,7 @@ begin
 end
 $$;
 
--- The outbox lock too, because a claim makes jobs wait, which must not cross a change that wakes them.
+-- Makes the claim, under the claim lock and the outbox lock: it moves jobs to waiting, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
   p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_after_user uuid, p_hints text[], p_source text, p_price jsonb,
   p_bare boolean, p_probe boolean
@@ -825,11 +824,11 @@ begin
 end
 $$;
 comment on function public.leadhook_claim(uuid, text, int, int, uuid, text[], text, jsonb, boolean, text, boolean) is
-  'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same '
-  'leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. '
-  'p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
-  'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
-  'p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. '
-  'blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+  'Leases up to p_limit eligible leads, fairly between (user_id, tag), with everything that their score needs. Repeated with the same token, '
+  'it returns the same leases, and undoes those beyond p_limit. p_bare: only the leases, to find the lead whose reply fails. '
+  'p_price: the maximum cost of a lead, which is reserved: lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes; {}: the '
+  'price of the model is unknown, so nothing is leased while a budget is set; null: an older caller, for which nothing is reserved. '
+  'p_model: what the keys are used for. p_probe: preferably a lead whose model calls do not fail. '
+  'blocked_by: why nothing may be leased: paused, spent (a budget) or unpriced.';
 
 select leadhook.grant_functions();

@@ -1,16 +1,16 @@
--- Purpose: the one definition of "eligible", asked by the outbox, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
--- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
+-- Purpose: the one definition of "eligible", what the service reads of a lead, and the predecessor's RPC.
+-- No view, %rowtype or begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
 
 set local check_function_bodies = off;
 
--- Correct and bounded on any table of the application, with its indexes or without.
--- Planned with the values each time: the planner then knows how many ids and groups there are, and hashes a long list where it has no index.
--- enable_nestloop = off, enable_material = off: no plan reads a table once for each lead or group, however wrong the statistics are.
--- seq_page_cost: an index is used where there is one. enable_seqscan = off, which callers set, would choose any index over a scan, even one in
--- which lead_id is not the first column and which is walked once for each id.
--- row_security = off: an error where rows would be hidden from us. A hidden lead would look as if it were deleted.
+-- The settings keep these functions correct and bounded on any tables of the application, with or without indexes:
+--   plan_cache_mode  the planner sees the values, so it knows how many there are, and hashes a long list if there is no index
+--   enable_nestloop, enable_material = off  no plan reads a table once per lead or group, however wrong the statistics are
+--   seq_page_cost  an index is used if there is one; enable_seqscan = off, which callers set, would choose any index, even one in which
+--                  lead_id is not the first column, and walk it once per lead
+--   row_security = off  hidden rows raise an error; a hidden lead would look deleted
 
--- Those of these groups that have a prompts row, or with p_since one that is not older.
+-- Returns those of these groups that have a prompts row, or with p_since, one that is not older.
 create or replace function leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamptz default null)
 returns table (user_id uuid, tag text)
 language plpgsql
@@ -38,7 +38,7 @@ begin
 end
 $$;
 
--- Those of these leads that have a row in llm_response.
+-- Returns those of these leads that have a row in llm_response.
 create or replace function leadhook.find_answered(p_lead_ids text[])
 returns text[]
 language plpgsql
@@ -53,7 +53,7 @@ begin
 end
 $$;
 
--- A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).
+-- Returns a row for each distinct id: known (a row in all_leads), each condition, and eligible (all conditions).
 create or replace function leadhook.check_eligibility(lead_ids text[])
 returns table (
   lead_id text,
@@ -100,7 +100,7 @@ begin
     select p.user_id, p.tag
     from leadhook.find_groups_with_prompts(array(select l.user_id from groups as l), array(select l.tag from groups as l)) as p
   ),
-  -- Of several rows: an eligible one, then the first by user and tag. Rows that are equal so far differ in scrapped alone.
+  -- Of several rows: an eligible one, then the first by user and tag; equal ones differ only in scrapped.
   chosen as (
     select distinct on (l.lead_id) l.lead_id, l.user_id, l.tag, l.scrapped, p.tag is not null as has_prompts
     from leads as l
@@ -123,8 +123,8 @@ begin
 end
 $$;
 
--- The text of a JSON value: what a string holds, else the JSON itself. A json column may hold what no text can, NUL and half a surrogate pair: they
--- are left out, as the service leaves them out of a text column's JSON. What was cut in its middle keeps its quotes.
+-- Returns the text of a JSON value: that of a string, otherwise the JSON itself. NUL and unpaired surrogates, which no text can hold, are
+-- left out, as the service leaves them out of text columns. A string that was cut keeps its quotes.
 create or replace function leadhook.unquote(p_json text)
 returns text
 language plpgsql
@@ -137,7 +137,7 @@ begin
   elsif p_json not like '"%' then
     return p_json;
   end if;
-  -- A pair of backslashes and a whole surrogate pair are matched first and kept.
+  -- Pairs of backslashes and surrogate pairs are matched first and kept.
   return regexp_replace(
     p_json, '(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '\1', 'g'
   )::jsonb #>> '{}';
@@ -146,8 +146,9 @@ exception when data_exception then
 end
 $$;
 
--- Of any type but text, the whole value must be converted before it can be cut. So a value of more than a million bytes is not read, neither as it is
--- stored nor as it is unpacked, which array[] does. p_most: a caller other than the service, which may take longer.
+-- Returns whether a value that is not text is too big to be read: it must be converted as a whole before it can be cut. The limit of a
+-- million bytes holds for the value as it is stored and, in array[], as it is unpacked. p_most: the caller is not the service and may take
+-- longer.
 create or replace function leadhook.is_too_big(p_value anyelement, p_most int)
 returns boolean
 language plpgsql
@@ -164,10 +165,10 @@ begin
 end
 $$;
 
--- A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.
--- read_value and wrap_value are called a dozen times per lead. In SQL, each call would be inlined whenever the query is planned, which takes longer
--- than the call; a search_path would be set with each call. So every name has its schema.
--- left counts characters one by one; a text of no more bytes than that is spared it.
+-- Returns a value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.
+-- read_value and wrap_value are called a dozen times per lead. SQL functions would be inlined at each planning, which takes longer than the
+-- calls; search_path would be set at each call, so every name has its schema instead. left counts characters one by one, which is skipped
+-- for a text of that few bytes.
 create or replace function leadhook.read_value(p_value anyelement, p_characters int, p_most int default null)
 returns text
 language plpgsql
@@ -186,7 +187,7 @@ begin
 end
 $$;
 
--- A text as read_value reads it; any other value as {"json": text}: the application's JSON is never part of ours.
+-- Returns a text as read_value does, and any other value as {"json": text}: the application's JSON never becomes part of ours.
 create or replace function leadhook.wrap_value(p_value anyelement, p_characters int, p_most int)
 returns json
 language plpgsql
@@ -204,7 +205,7 @@ begin
 end
 $$;
 
--- The newest prompts row of each of these groups, cut as describe_leads cuts; of several the one with the greatest text.
+-- Returns the newest prompts row of each of these groups, truncated as by describe_leads; of several, the one with the greatest text.
 create or replace function leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters int)
 returns table (user_id uuid, tag text, prompts json)
 language plpgsql
@@ -242,12 +243,10 @@ begin
 end
 $$;
 
--- What the service needs of each lead, every value cut: to most_characters, or to what the service can use.
--- What a score needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
--- The details row: the unsent one with the greatest text of what is read of it. linkedin_url: that of all_leads, else profile_url.
--- Each value is cut where it is read, so that a long text stays where it is stored, in duplicates too. The cuts lie far
--- above what the service sends, and one character above what it takes of a prompts row, which it must see to be too long.
--- experience and skills go by wrap_value.
+-- Returns what a score needs of each lead: the fields that a model may see, as one JSON object, and the newest prompts row. Of several
+-- details rows it reads the unsent one with the greatest text. linkedin_url is that of all_leads, otherwise profile_url. Every value is cut
+-- where it is read, to most_characters or to what the service can use, so that a long text is not loaded. The limits are far above what the
+-- service sends, and for prompts one character above what it accepts, so that it sees that a text is too long.
 create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters int default null)
 returns table (lead_id text, lead json, prompts json)
 language plpgsql
@@ -328,9 +327,8 @@ begin
 end
 $$;
 
--- Name, address and location of each lead, as describe_leads has them.
--- What a saved answer has beside it, by the same rows and cuts as describe_leads, which reads ten times as much. A lead with several rows in
--- lead_details is left to describe_leads: it alone says which one counts.
+-- Returns name, address and location of each lead, as describe_leads does but ten times cheaper, for saved answers. Leads with several
+-- details rows are left to describe_leads, which chooses one.
 create or replace function leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[])
 returns table (lead_id text, name text, linkedin_url text, location text)
 language plpgsql
@@ -385,8 +383,8 @@ begin
 end
 $$;
 
--- The predecessor's RPC, for its callers. An existing one is theirs: it stays, with its own grants. Values are cut at a million characters, so that
--- all of them fit into the JSON that they pass through.
+-- The predecessor's RPC, for its callers. An existing one stays as it is, with its grants. Values are cut at a million characters, so that
+-- they fit into the JSON on their way.
 do $do$
 begin
   if exists (
@@ -433,7 +431,7 @@ begin
 end
 $do$;
 
--- check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.
+-- Returns the rows of check_eligibility as a JSON array. A lead whose check raises is {"lead_id", "failed": true}; the others are checked.
 create or replace function leadhook.check_each(p_lead_ids text[])
 returns jsonb
 language plpgsql

@@ -1,18 +1,10 @@
--- Purpose: what a worker does with a lease besides saving: keep it (renew) and give it back (release), and what save shares with them.
--- Every write is fenced by (lead_id, fence) and the token of the claim, where it names one: a restore may repeat a fence, never a token.
--- The same lead may stand in a list with several fences. Keys of an item that a function
--- does not know are ignored: two versions of the service overlap in a deploy.
+-- Purpose: what a worker does with a lease besides saving: renew and release it, and what save shares with them.
+-- Every write is fenced by (lead_id, fence) and the token of the claim, if it names one: a restore may repeat a fence, never a token.
+-- The same lead may be listed with several fences. Unknown keys of an item are ignored: two versions of the service overlap in a deploy.
 
 set local check_function_bodies = off;
 
--- A time before which no lease ends. Under the claim lock.
--- A lease that ran out spends no attempt, because nothing is known against its lead. But the lead may have ended its worker, so it becomes a
--- suspect: each lead of the lost worker, unless the worker held suspects already; then only the one that was handed out last. With max_deaths the
--- lead is dead.
--- The lease cost all that was reserved if its worker had begun a model call: it said so with a renewal (a second after the first call at the
--- latest), or it has claimed more since, which it does once it works on what it has. Else it cost nothing. A worker that is lost within that
--- second may have begun a call that is not booked.
--- Rows that another transaction has are skipped: they are being saved or renewed.
+-- Returns a time before which no lease ends, and notes it if the search took long. Under the claim lock.
 create or replace function leadhook.note_first_lease(p_now timestamptz)
 returns timestamptz
 language plpgsql
@@ -42,6 +34,12 @@ begin
 end
 $$;
 
+-- Ends expired leases, except those that another transaction has locked: they are being saved or renewed. No attempt is spent, because
+-- nothing is known against the lead. But the lead may have ended its worker, so it becomes a suspect: each lead of the worker, or if the
+-- worker held suspects, only the one that was leased last. After max_deaths the lead is dead.
+-- The whole reservation is booked if a model call had begun: the worker reported it with a renewal (within a second of the first call), or
+-- it has claimed more since, which it does once it works on what it has. Otherwise nothing is booked; if the worker is lost within that
+-- second, a call may be missed.
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
@@ -121,7 +119,7 @@ begin
 end
 $$;
 
--- The items, each lease once. Raises PT400 unless each names a lease.
+-- Returns the leases in p_items, each once. Raises PT400 unless each item names a lease.
 create or replace function leadhook.read_leases(p_items jsonb)
 returns leadhook.ending[]
 language plpgsql
@@ -144,23 +142,23 @@ begin
 end
 $$;
 
--- Locks the jobs of these leases, and returns them with their lock_state. past: outcome and reason say how it ended, null: taken by another
--- claim.
+-- Locks the jobs of these leases and returns the leases with their lock_state. past: outcome and reason say how the lease ended; null:
+-- another claim has the lead.
 create or replace function leadhook.lock_leases(p_leases leadhook.ending[])
 returns leadhook.ending[]
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
 set enable_nestloop = off
-set row_security = off -- a lease that is hidden would look as if it were gone
+set row_security = off -- a hidden lease would look lost
 as $$
 declare
   v_lead_ids text[] := array(select l.lead_id from unnest(p_leases) as l);
   v_fences bigint[] := array(select l.fence from unnest(p_leases) as l);
   v_locked text[];
 begin
-  -- By the primary key and not by state: the index of leased jobs is full of dead entries while an old snapshot is held.
-  -- Waits for whoever has a row. One that has it for too long must not cost the others their leases: then without waiting.
+  -- By primary key, not by state: under an old snapshot, the index of leased jobs is full of dead entries.
+  -- Waits for locked rows; but one that stays locked must not cost the others their leases, so they are then locked without it.
   begin
     v_locked := array(
       select j.lead_id
@@ -204,8 +202,8 @@ begin
 end
 $$;
 
--- Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.
--- No search_path, which would keep it from being inlined: it is asked once a lead.
+-- Returns since when the model calls of a job fail in this run: what begins a run sets eligible_at and keeps failing_since. Inlined,
+-- because it is called for each lead; so without search_path.
 create or replace function leadhook.failing_since(p_failing_since timestamptz, p_eligible_at timestamptz)
 returns timestamptz
 language sql
@@ -214,7 +212,7 @@ as $$
   select case when failing_since.p_eligible_at is null or failing_since.p_failing_since >= failing_since.p_eligible_at then failing_since.p_failing_since end
 $$;
 
--- A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes
+-- Makes leads due that wait for an answer to another lead, to learn whether they are to blame for their failures. The next answer wakes
 -- more.
 create or replace function leadhook.wake_undecided(p_now timestamptz)
 returns void
@@ -236,8 +234,8 @@ begin
 end
 $$;
 
--- What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before:
--- evidence for or against it.
+-- Returns what the model calls of other workers came to, of the last hundred attempts, as evidence for or against a lead of this claim
+-- whose calls have failed; nothing if there is no such lead.
 create or replace function leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamptz)
 returns json
 language plpgsql
@@ -267,7 +265,7 @@ begin
 end
 $$;
 
--- What each ending comes to: the next state of the job, the outcome of the attempt, what was bought and what it cost; with the job as it
+-- Returns what each ending comes to: the next state of the job, the outcome of the attempt, what was bought and its cost; and the job as it
 -- is.
 create or replace function leadhook.resolve_endings(p_endings leadhook.ending[])
 returns table (
@@ -301,9 +299,9 @@ begin
 end
 $$;
 
--- Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on.
--- outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome
--- of each attempt by lead_id.
+-- Ends leases that this transaction has locked: notes the attempts with their costs (cost_usd, otherwise what was reserved) and moves the
+-- jobs. Outcomes: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the
+-- outcome of each attempt by lead_id.
 create or replace function leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamptz)
 returns jsonb
 language plpgsql
@@ -426,8 +424,8 @@ begin
 end
 $$;
 comment on function public.leadhook_renew(text, jsonb) is
-  'Extends leases, expired ones too unless another claim has taken them, and keeps what was bought meanwhile; called: whether a model call began. '
-  'Outcomes: renewed, lease_lost, gone; busy: another transaction has the row, so this lease is not extended now.';
+  'Extends leases, expired ones too unless another claim has taken them, and stores their checkpoints. called: whether a model call has '
+  'begun. Outcomes: renewed, lease_lost, gone; busy: another transaction has locked the row, so this lease is not extended now.';
 
 create or replace function public.leadhook_release(p_worker text, p_releases jsonb)
 returns jsonb
@@ -468,7 +466,7 @@ begin
 end
 $$;
 comment on function public.leadhook_release(text, jsonb) is
-  'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. '
-  'Outcomes: released, dead, lease_lost, gone; busy: another transaction has the row, try again soon. Repeating it after a lost reply gives the same answer.';
+  'Ends leases without a result: retry (spends an attempt), returned (spends none) or dead. Outcomes: released, dead, lease_lost, gone; busy: '
+  'another transaction has locked the row, so try again soon. It may be repeated after a lost reply.';
 
 select leadhook.grant_functions();
