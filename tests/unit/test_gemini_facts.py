@@ -4,6 +4,7 @@ The corpora are in `tests/messages`; `python -m tests.support.messages` prints t
 """
 
 import json
+import re
 import time
 from collections import Counter
 from typing import Any, cast
@@ -23,6 +24,7 @@ from leadhook.gemini.numbers import languages_of, numbers_in
 from leadhook.gemini.prompts import TEMPLATES
 from leadhook.gemini.rendering import render
 from leadhook.gemini.scorer import GeminiScorer
+from leadhook.gemini.words import fold, places
 
 PROMPTS = Prompts(
     wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres.", message_prompt="Sign as Mira."
@@ -159,13 +161,21 @@ def test_a_check_of_facts_costs_little_cpu(cases: list[Case]) -> None:
     assert min(round_ms() for _ in range(2)) < CPU_MS
 
 
-def test_the_first_look_for_any_sentence_finds_what_its_patterns_find() -> None:
-    """It is a pattern made of all others, and must lose none."""
+def test_places_are_stored_as_names_are_compared() -> None:
+    """Folding thousands of names at a start would take longer than reading them."""
+    assert [name for name in places() if fold(name) != name] == []
+
+
+def test_a_pattern_fits_wherever_it_does_when_tried_alone() -> None:
+    """Patterns are tried by their first words, and none may be lost."""
     for case in wordings():
-        text = case.message.message.lower()
-        kinds = [kind for kind, words in wordings_module._SENTENCES.items() if case.language in words]
-        is_found = any(wordings_module._sentence(kind, case.language).search(text) for kind in kinds)
-        assert is_found == (wordings_module._any_sentence(case.language).search(text) is not None), case.planted
+        text, begin = case.message.message.lower(), "" if case.language == "zh" else r"(?<!\w)"
+        patterns = [
+            pattern for words in wordings_module._SENTENCES.values() for pattern in words.get(case.language, ())
+        ]
+        fitting = {found[0] for pattern in patterns for found in re.finditer(f"{begin}(?:{pattern})", text)}
+        found = {found[0] for _, found in wordings_module._built(case.language).found_in(text)}
+        assert found == fitting, case.planted
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,8 @@ def places_in(text: str) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def _may_begin_place(folded: str) -> bool:
-    return "\u0400" <= folded[:1] < "\u0530" or folded.replace("'", " ").split()[0] in place_starts()
+    first = folded.replace("'", " ").split()[0]
+    return "\u0400" <= folded[:1] < "\u0530" or first in places() or first in place_starts()
 
 
 def _place(name: str, named: dict[str, frozenset[str]]) -> frozenset[str] | None:

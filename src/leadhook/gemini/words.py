@@ -71,14 +71,14 @@ def sound(word: str) -> str:
 def places() -> dict[str, frozenset[str]]:
     """Return the names of countries and large cities in many languages, folded, each with the places that it may mean.
 
-    The file is made from Unicode's CLDR (territories and time zones) and a list of other large cities.
+    The file has them folded, from Unicode's CLDR (territories and time zones) and a list of other large cities.
     """
-    named: dict[str, set[str]] = {}
+    named: dict[str, frozenset[str]] = {}
     for place, names in json.loads((resources.files(__package__) / "places.json").read_text(encoding="utf-8")).items():
+        alone = frozenset([place])  # one set for all names of a place: most mean no other
         for name in names:
-            named.setdefault(fold(name), set()).add(place)
-    equal: dict[frozenset[str], frozenset[str]] = {}  # most names mean one of few places: a set is kept once
-    return {name: equal.setdefault(ids, ids) for name, ids in zip(named, map(frozenset, named.values()), strict=True)}
+            named[name] = named[name] | alone if name in named else alone
+    return named
 
 
 @cache
@@ -93,5 +93,5 @@ def everyday() -> dict[str, frozenset[str]]:
 
 @cache
 def place_starts() -> frozenset[str]:
-    """Return the first words of the names of places; looking for them first is much faster."""
-    return frozenset(name.split()[0] for name in places() if name)
+    """Return the first words of the names that have several; looking for them first is much faster."""
+    return frozenset(name.partition(" ")[0] for name in places() if " " in name)
