@@ -152,11 +152,13 @@ class _Work:
 
 
 def _import_clients() -> None:
-    # Imported modules stay: the garbage collector would examine them again and again, now and later.
+    # What is made here stays: the garbage collector would examine it again and again, now and later.
     gc.disable()
     try:
         for name in ("leadhook.store.transport", "leadhook.gemini", "httpcore"):  # the last is for httpx's clients
             import_module(name)
+        import_module("leadhook.gemini").prepare()
+        network.trust()
         gc.freeze()
         # What a lead leaves is nearly all freed without the collector, which took 5 % of the CPU by looking each 700
         # objects; each 20,000, 2 MB more wait for it. It looks at everything as often as before, or memory would grow.

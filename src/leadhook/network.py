@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Final
@@ -34,18 +35,33 @@ def proxy_for(url: str, env: Mapping[str, str] | None = None) -> str | None:
     return _spelled_out(env[name].strip())
 
 
-def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the certificates of SSL_CERT_FILE, else SSL_CERT_DIR, else Mozilla's.
+def trust() -> ssl.SSLContext:
+    """Return the TLS context that all clients of the process share: loading the certificates takes 20 ms and 1 MB.
 
-    `ssl.create_default_context` is not used because it would write our session keys to the file in SSLKEYLOGFILE.
+    It trusts the certificates of SSL_CERT_FILE, else SSL_CERT_DIR, else Mozilla's.
     """
-    env = os.environ if env is None else env
-    file, directory = (env.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    return _loaded(*_certificates())
+
+
+def own_trust(file: str | None = None) -> ssl.SSLContext:
+    """Return a new context for a library that changes it, as requests does: for this file, or as `trust`."""
+    return _load(file, None) if file else _load(*_certificates())
+
+
+def _certificates() -> tuple[str | None, str | None]:
+    """Return the file or the directory."""
+    file, directory = (os.environ.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    return (None, directory) if directory and not file else (file or certifi.where(), None)
+
+
+def _load(file: str | None, directory: str | None) -> ssl.SSLContext:
+    # Not `ssl.create_default_context`, which would write our session keys to the file in SSLKEYLOGFILE.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(
-        cafile=file or (None if directory else certifi.where()), capath=directory or None if not file else None
-    )
+    context.load_verify_locations(cafile=file, capath=directory)
     return context
+
+
+_loaded: Final = cache(_load)
 
 
 def without_credentials(url: str) -> str:
@@ -183,7 +199,7 @@ def _certificate_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     file, directory = (env.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
     if file:
         try:
-            trust({"SSL_CERT_FILE": file})
+            own_trust(file)
         except (OSError, ValueError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or "it contains no certificate"
             yield "SSL_CERT_FILE", f"the certificate file can't be used ({reason}); correct the path or unset it"

@@ -120,7 +120,7 @@ def _headers(given: SecretStr | None) -> SecretStr | None:
 
 def _certificate(path: Path) -> Path:
     try:
-        network.trust({"SSL_CERT_FILE": str(path)})
+        network.own_trust(str(path))
     except OSError as error:
         raise ValueError(f"can't be used: {error.strerror or 'it contains no certificate'}") from None
     return path

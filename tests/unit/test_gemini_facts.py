@@ -17,14 +17,16 @@ from tests.support.messages import LEAD, SCRIPTS, Case, is_right, planted_messag
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Claim, Message, Usage
-from leadhook.gemini import wordings as wordings_module
+from leadhook.gemini import prepare
 from leadhook.gemini.client import GeminiClient, Reply
 from leadhook.gemini.facts import check_facts
-from leadhook.gemini.numbers import languages_of, numbers_in
+from leadhook.gemini.links import _suffixes
+from leadhook.gemini.numbers import _function_words, _number_words, languages_of, numbers_in
 from leadhook.gemini.prompts import TEMPLATES
 from leadhook.gemini.rendering import render
 from leadhook.gemini.scorer import GeminiScorer
-from leadhook.gemini.words import fold, places
+from leadhook.gemini.wordings import _SENTENCES, _built
+from leadhook.gemini.words import fold, place_starts, places
 
 PROMPTS = Prompts(
     wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres.", message_prompt="Sign as Mira."
@@ -161,6 +163,17 @@ def test_a_check_of_facts_costs_little_cpu(cases: list[Case]) -> None:
     assert min(round_ms() for _ in range(2)) < CPU_MS
 
 
+def test_a_start_loads_what_the_first_message_needs() -> None:
+    """It would hold up all others for 50 ms."""
+    lists = (places, place_starts, _suffixes, _built, _number_words, _function_words)
+    for each in lists:
+        each.cache_clear()
+
+    prepare()
+
+    assert [each.cache_info().currsize for each in lists] == [1] * len(lists)
+
+
 def test_places_are_stored_as_names_are_compared() -> None:
     """Folding thousands of names at a start would take longer than reading them."""
     assert [name for name in places() if fold(name) != name] == []
@@ -170,11 +183,9 @@ def test_a_pattern_fits_wherever_it_does_when_tried_alone() -> None:
     """Patterns are tried by their first words, and none may be lost."""
     for case in wordings():
         text, begin = case.message.message.lower(), "" if case.language == "zh" else r"(?<!\w)"
-        patterns = [
-            pattern for words in wordings_module._SENTENCES.values() for pattern in words.get(case.language, ())
-        ]
+        patterns = [pattern for words in _SENTENCES.values() for pattern in words.get(case.language, ())]
         fitting = {found[0] for pattern in patterns for found in re.finditer(f"{begin}(?:{pattern})", text)}
-        found = {found[0] for _, found in wordings_module._built(case.language).found_in(text)}
+        found = {found[0] for _, found in _built(case.language).found_in(text)}
         assert found == fitting, case.planted
 
 

@@ -135,7 +135,7 @@ def test_an_unusable_certificate_folder_is_a_settings_error(tmp_path: Path) -> N
 def test_certificates_are_checked_and_their_keys_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SSLKEYLOGFILE is for debugging other programs."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
-    context = network.trust({})
+    context = network.own_trust()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.get_ca_certs()
     assert not context.keylog_filename

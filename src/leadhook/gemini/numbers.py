@@ -63,6 +63,10 @@ _MONEY: Final = frozenset(_UNITS["money"])
 _PERCENT: Final = tuple(_UNITS["percent"])
 _SPACELESS: Final = tuple(word for word in (*_SCALES, *_MONEY, *_UNITS["times"], *_UNITS["years"]) if word > "\u0900")
 _AMBIGUOUS: Final = frozenset(_UNITS["ambiguous"])
+_SHORTEST_COMPOUND: Final = 7
+_MOST_PARTS: Final = 6
+_LINKS: Final = frozenset({"und", "ën", "en"})
+"""Of the parts of a compound."""
 
 ANY: Final = "any"
 """For a text that may have several languages: number words of all of them that mean nothing else."""
@@ -237,42 +241,47 @@ def _fits(before: float, values: list[float]) -> bool:
     return tens == 0 or (tens >= 20 and tens % 10 == 0 and value < 20) or (tens < 10 and value in range(10, 100, 10))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _values(word: str, languages: frozenset[str]) -> list[float]:
-    words = _number_words(languages)
-    if not words:
-        return []
-    if word in words:
-        return [words[word]]
-    if word[0] == "\u0648" and word[1:] in words:
-        return [words[word[1:]]]
-    if len(word) < 7 or not _compound(languages).fullmatch(word):
-        return []
-    return [words[part] for part in _parts(languages).findall(word) if part in words]
+    """Return the values of a number word; of a compound such as einundzwanzig, those of its parts."""
+    if word[0] == "\u0648" and _value(word, languages) is None:
+        word = word[1:]
+    value = _value(word, languages)
+    if value is None and len(word) >= _SHORTEST_COMPOUND:
+        return _parts(word, languages) or []
+    return [] if value is None else [value]
+
+
+def _value(word: str, languages: frozenset[str]) -> float | None:
+    known = _number_words().get(word, {})
+    own = next((known[language] for language in languages if language in known), None)
+    if own is None and ANY in languages and word not in _AMBIGUOUS:
+        return next(iter(known.values()), None)
+    return own
+
+
+def _parts(word: str, languages: frozenset[str], most: int = _MOST_PARTS) -> list[float] | None:
+    """Return the values of the parts of a compound, the longest first; None if it is none."""
+    if not word or not most:
+        return None if word else []
+    for end in range(len(word), 1, -1):
+        value = _value(word[:end], languages)
+        if value is None and word[:end] not in _LINKS:
+            continue
+        if (rest := _parts(word[end:], languages, most - 1)) is not None:
+            return rest if value is None else [value, *rest]
+    return None
 
 
 @cache
-def _number_words(languages: frozenset[str]) -> dict[str, float]:
-    words: dict[str, float] = {}
-    if ANY in languages:
-        words = {
-            word: value for word, value in _number_words(frozenset(FACTS["numbers"])).items() if word not in _AMBIGUOUS
-        }
-    for language in languages & FACTS["numbers"].keys():
-        for value, forms in FACTS["numbers"][language].items():
-            words.update(dict.fromkeys(forms, float(value)))
-    return words
-
-
-@cache
-def _parts(languages: frozenset[str]) -> re.Pattern[str]:
-    longest_first = sorted(_number_words(languages), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, [*longest_first, "und", "\u00ebn", "en"])))
-
-
-@cache
-def _compound(languages: frozenset[str]) -> re.Pattern[str]:
-    return re.compile(f"(?:{_parts(languages).pattern}){{2,6}}")
+def _number_words() -> dict[str, dict[str, float]]:
+    """Return each number word with its value in each language."""
+    known: dict[str, dict[str, float]] = {}
+    for language, numbers in FACTS["numbers"].items():
+        for value, words in numbers.items():
+            for word in words:
+                known.setdefault(word, {})[language] = float(value)
+    return known
 
 
 def _han(text: str) -> Iterator[Number]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -98,14 +98,7 @@ class GeminiScorer:
         rendering = render(lead)
 
         def accept(reply: Reply) -> Message:
-            message = read_reply(reply, MessageAnswer).to_domain()
-            code = guardrails.check_message(message, prompts, lead)
-            if code is not None:
-                raise Unusable(code, guardrails.REASONS[code], Remedy.REPAIR)
-            unproven, claims = facts.check_facts(message, prompts, rendering.text)
-            if unproven is not None:
-                raise Unusable(unproven.code, facts.REASONS[unproven.code], Remedy.REPAIR, quoted=unproven.words)
-            return message.model_copy(update={"claims": claims})
+            return _checked(read_reply(reply, MessageAnswer).to_domain(), prompts, lead, rendering)
 
         return await self._ask("message", rendering, prompts, key, accept)
 
@@ -134,6 +127,32 @@ class GeminiScorer:
         except Failure as failure:
             failure.usage = usage + failure.usage
             raise
+
+
+def prepare() -> None:
+    """Load the word lists and what a message in English needs. The first message would hold up all others for 50 ms."""
+    text = (
+        "Hello Ada, I saw that you and your team at Acme.com run the plants of Vienna as one. This is what we do for "
+        "our clients: my colleagues have two tools that plan shifts. Would a call next week be of use to you?"
+    )
+    with suppress(Unusable):
+        lead = Lead(lead_id="", name="Ada", company_name="Acme.com", location="Vienna")
+        _checked(Message(subject="Shifts", message=text), Prompts(wildnet_data="Two tools."), lead, render(lead))
+
+
+def _checked(message: Message, prompts: Prompts, lead: Lead, rendering: Rendering) -> Message:
+    """Return the message with its right claims.
+
+    Raises:
+        Unusable: it says what no source says, or what it must not.
+    """
+    code = guardrails.check_message(message, prompts, lead)
+    if code is not None:
+        raise Unusable(code, guardrails.REASONS[code], Remedy.REPAIR)
+    unproven, claims = facts.check_facts(message, prompts, rendering.text)
+    if unproven is not None:
+        raise Unusable(unproven.code, facts.REASONS[unproven.code], Remedy.REPAIR, quoted=unproven.words)
+    return message.model_copy(update={"claims": claims})
 
 
 @asynccontextmanager

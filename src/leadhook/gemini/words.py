@@ -54,7 +54,7 @@ class Finder:
         return places
 
 
-fold_word: Final = lru_cache(maxsize=16_384)(fold)
+fold_word: Final = lru_cache(maxsize=4096)(fold)
 """`fold` for words and short phrases, which are compared again and again."""
 
 

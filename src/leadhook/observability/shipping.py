@@ -92,7 +92,7 @@ class Adapter(HTTPAdapter):
     """Uses the certificates of `network`, and keeps the limited response, which the exporter discards."""
 
     def __init__(self, certificate: str | None) -> None:
-        self._trust = network.trust({"SSL_CERT_FILE": certificate} if certificate else None)
+        self._trust = network.own_trust(certificate)
         self.answer = ShippingAnswer("refused")
         super().__init__()
 
