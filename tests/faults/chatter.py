@@ -36,17 +36,14 @@ class Stdout:
         self._descriptor = descriptor
 
     def fileno(self) -> int:
-        """Its descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """No."""
         return False
 
 
 @contextmanager
 def opened(path: str) -> Iterator[Stdout]:
-    """A file."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         yield Stdout(descriptor)

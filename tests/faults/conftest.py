@@ -84,7 +84,6 @@ def mostly_long(rows: Iterable[str], *short: str) -> list[ParameterSet]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Introduce the marker."""
     config.addinivalue_line("markers", "long: takes a minute or more, or adds little to a shorter one")
 
 

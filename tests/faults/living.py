@@ -32,12 +32,10 @@ class Living(Application):
 
     @property
     def database(self) -> Database:
-        """The project's database."""
         return self.supabase.database
 
     @property
     def webhook_url(self) -> str:
-        """Where the service will listen."""
         return f"http://127.0.0.1:{self._port}/webhooks/leads"
 
     def leadhook(self, *words: str) -> str:

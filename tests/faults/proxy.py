@@ -55,7 +55,6 @@ class Proxy:
     _chaos: tuple[random.Random, float] | None = None
 
     def spoil(self, fault: Fault, function: str | None = None, times: float = 1) -> None:
-        """Order a fault."""
         self._orders.append(Order(fault, function, times))
 
     def spoil_at_random(self, chance: random.Random, share: float) -> None:
@@ -63,7 +62,6 @@ class Proxy:
         self._chaos = (chance, share)
 
     def behave(self) -> None:
-        """Spoil nothing any more."""
         self._orders.clear()
         self._chaos = None
 

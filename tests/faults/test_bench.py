@@ -147,7 +147,6 @@ def test_other_sessions_are_measured_beside_an_open_transaction(wired_database: 
 def test_missed_target_is_shown_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the table and as `met: false`; it is no error."""
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     figure = Figure("a figure", 2.0, "ms", beside={"floor": 1.0}, target="≤ 1 ms", met=False)
     measurement = Measurement("A measurement", {"figure": figure})
@@ -179,7 +178,6 @@ def test_interrupted_bench_leaves_nothing_behind() -> None:
 
 
 def processes_on(directory: Path) -> list[str]:
-    """Those whose command names it."""
     commands = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):

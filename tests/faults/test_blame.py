@@ -17,13 +17,11 @@ EXHAUSTED = "Resource has been exhausted (e.g. check quota)."
 
 
 def google(status: int, name: str, message: str, *details: dict[str, Any]) -> dict[str, Any]:
-    """One of Google's errors."""
     error = {"code": status, "message": message, "status": name, "details": [*details]}
     return {"raw": {"status": status, "body": json.dumps({"error": error})}}
 
 
 def detail(kind: str, **fields: Any) -> dict[str, Any]:
-    """A detail of such an error."""
     return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
 
 
@@ -230,7 +228,6 @@ def denied(message: str, *details: dict[str, Any]) -> dict[str, Any]:
 
 
 def because(reason: str, **metadata: str) -> dict[str, Any]:
-    """Google's own word for it."""
     return detail("ErrorInfo", reason=reason, domain="googleapis.com", metadata=metadata)
 
 

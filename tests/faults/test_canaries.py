@@ -82,7 +82,6 @@ def bring(arena: Arena, canaries: Canaries) -> list[str]:
 
 
 def send(url: str, body: Any, **headers: str) -> int:
-    """A request; its status."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(url, raw, {name.replace("_", "-"): value for name, value in headers.items()})  # noqa: S310 - ours
     try:
@@ -94,7 +93,6 @@ def send(url: str, body: Any, **headers: str) -> int:
 
 
 def fetch(url: str) -> str:
-    """What a stranger gets there."""
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310 - ours
             return str(answer.read().decode())
@@ -104,7 +102,6 @@ def fetch(url: str) -> str:
 
 
 def printed_by(settings: dict[str, str], *words: str) -> str:
-    """All that a command prints."""
     done = run_leadhook(*words, settings=settings)
     return done.stdout + done.stderr
 

@@ -17,7 +17,6 @@ SLACK_S = 4 if LONG else PATIENCE_S
 
 
 def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: Arena) -> None:
-    """Again and again, in the middle of the work."""
     arena.project.reset(**SHORT_LEASES)
     arena.project.model.behave(latency_ms=LATENCY_S * 1000)
     few = 60 if arena.long else 32
@@ -96,7 +95,6 @@ def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: Arena) -> None:
 
 
 def is_in_the_middle_of_calls(arena: Arena, service: Service) -> bool:
-    """Whether each of its leads has a model call."""
     begun = {call["name"] for call in arena.project.model.calls() if call["status"] is None}
     return len(begun) == SLOTS and begun == arena.project.held_by(service.worker_like)
 

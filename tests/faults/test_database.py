@@ -59,7 +59,6 @@ def test_a_restart_of_the_database_under_load_doubles_nothing(arena: Arena) -> N
 
 
 def answers(arena: Arena) -> bool:
-    """Whether Postgres takes statements again."""
     try:
         return bool(arena.project.value("select true"))
     except psycopg.OperationalError:

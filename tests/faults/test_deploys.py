@@ -67,7 +67,6 @@ def restart_under_load(arena: Arena, times: int, versions: list[dict[str, Any]])
 
 
 def wait_until_busy(arena: Arena, service: Service) -> None:
-    """Until it is in the middle of its work."""
     poll(lambda: len(arena.project.held_by(service.worker_like)) >= 4, service.tail)
 
 
@@ -77,14 +76,12 @@ def last_commit_before_the_newest_migration() -> str:
 
 
 def carry_out(commit: str, directory: Path) -> Path:
-    """The program as it was then."""
     with tarfile.open(fileobj=BytesIO(git("archive", commit, "src", "migrations", "webhooks.sql"))) as archive:
         archive.extractall(directory, filter="data")
     return directory
 
 
 def git(*arguments: str) -> bytes:
-    """What git answers about this repository."""
     program = shutil.which("git")
     assert program is not None
     return subprocess.run([program, *arguments], cwd=ROOT, check=True, capture_output=True).stdout

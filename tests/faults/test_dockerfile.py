@@ -144,7 +144,6 @@ def test_dockerfile_steps_give_a_tree_that_migrates_and_serves(bare_database: Da
 
 
 def answered(url: str, service: subprocess.Popen[bytes]) -> bytes:
-    """The body, once it answers."""
     until = time.monotonic() + LIMIT_S
     while service.poll() is None and time.monotonic() < until:
         try:

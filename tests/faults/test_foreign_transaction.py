@@ -60,7 +60,6 @@ async def take_out(database: Database, report: Report) -> None:
 
 
 async def drop_triggers(database: Database) -> None:
-    """By their owner's hand."""
     async with await database.connect_async() as connection:
         found = await connection.execute(
             "select tgname, tgrelid::regclass::text from pg_trigger where tgname ~ '^leadhook'"
@@ -74,12 +73,10 @@ async def nothing(database: Database, report: Report) -> None:
 
 
 async def migrated(database: Database, report: Report) -> None:
-    """Without the triggers."""
     await migrate(database.conninfo, EVERY, report)
 
 
 async def installed(database: Database, report: Report) -> None:
-    """With everything."""
     await install(database.conninfo, ORDER, EVERY, STEPS, report)
 
 

@@ -79,7 +79,6 @@ def wait_until_quiet(arena: Arena, proxy: Proxy) -> None:
 
 
 def causes(proxy: Proxy) -> list[str]:
-    """What the claims were called."""
     return [exchange.request["p_source"] for exchange in proxy.of("claim")]
 
 

@@ -117,7 +117,6 @@ def test_a_key_that_rests_by_one_instances_evidence_is_not_called_by_another(are
 
 
 def calls_with(project: Project, key: str) -> list[dict[str, Any]]:
-    """The model's calls with this key, oldest first."""
     return [call for call in project.model.calls() if call["key"] == fingerprint(key)]
 
 

@@ -57,7 +57,6 @@ def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: Arena) -> None:
 
 @pytest.mark.long
 def test_model_that_refuses_connections_burns_no_lead_and_few_calls(arena: Arena) -> None:
-    """For a minute no one listens there."""
     project = arena.project
     project.model.behave(latency_ms=300)
     leads = project.bring(220)

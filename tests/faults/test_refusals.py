@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import pytest
 from tests.conftest import poll
 from tests.faults.conftest import Arena
-from tests.support.processes import Service
 from tests.support.project import Project
 
 SQLSTATES = ("42501", "57014", "42P01", "XX000", "0A000", "53100", "40001", "55P03", "P0002", "23514")
@@ -39,7 +38,6 @@ def results_not_written(project: Project) -> set[str]:
 
 
 def refused(project: Project) -> set[str]:
-    """The leads that are dead as the application refuses them."""
     rows = project.run("select lead_id from leadhook.jobs where state = 'dead' and error_code = 'refused'")
     return {row[0] for row in rows}
 
@@ -111,7 +109,6 @@ def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: Arena) -
 
 @pytest.mark.parametrize("seconds", [0.4, pytest.param(1.5, marks=pytest.mark.long)])
 def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: Arena, seconds: float) -> None:
-    """More of them than a call has time for."""
     project = arena.project
     project.model.behave(latency_ms=20)
     with trigger(project, f"perform pg_sleep({seconds});"):
@@ -120,35 +117,39 @@ def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: Arena
     assert project.model.repeated() == 0
 
 
-def test_leads_wait_for_a_grant_that_everybody_lacks(arena: Arena) -> None:
-    """No one is refused for it; /ready says what is missing, and once it is there nothing is bought again."""
+@pytest.mark.parametrize(
+    ("breaks", "repairs", "leads", "reason"),
+    [
+        (
+            "revoke insert on public.llm_response from service_role",
+            "grant insert on public.llm_response to service_role",
+            4,
+            "permission",
+        ),
+        (
+            "alter table public.llm_response add column theirs text check (theirs is not null)",
+            "alter table public.llm_response drop column theirs",
+            14,
+            "refuse every answer",
+        ),
+    ],
+    ids=["a grant that everybody lacks", "a constraint that refuses every answer"],
+)
+def test_leads_wait_while_no_answer_can_be_written(
+    arena: Arena, breaks: str, repairs: str, leads: int, reason: str
+) -> None:
+    """None is refused; /ready says what is wrong, and once it is repaired nothing is bought again."""
     project = arena.project
     project.model.behave(latency_ms=20)
-    project.run("revoke insert on public.llm_response from service_role")
+    project.run(breaks)
     try:
         service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
-        leads = project.bring(4)
-        wait_for_reason(service, "permission")
+        ids = project.bring(leads)
+        poll(lambda: reason in str(service.ready()["reasons"]), service.tail)
         assert refused(project) == set()
     finally:
-        project.run("grant insert on public.llm_response to service_role")
-    arena.wait_for_answers(leads)
-    assert project.model.repeated() == 0
-
-
-def test_leads_wait_where_the_application_refuses_every_answer(arena: Arena) -> None:
-    """A column that must not be empty: /ready says so, none is refused or bought again, and all are saved later."""
-    project = arena.project
-    project.model.behave(latency_ms=20)
-    project.run("alter table public.llm_response add column theirs text check (theirs is not null)")
-    try:
-        service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
-        leads = project.bring(14)
-        wait_for_reason(service, "refuse every answer")
-        assert refused(project) == set()
-    finally:
-        project.run("alter table public.llm_response drop column theirs")
-    arena.wait_for_answers(leads)
+        project.run(repairs)
+    arena.wait_for_answers(ids)
     assert project.model.repeated() == 0
 
 
@@ -170,8 +171,3 @@ def test_a_sequence_behind_its_rows_costs_no_answer(arena: Arena) -> None:
     arena.wait_for_answers([*leads, *later])
     assert refused(project) == set()
     assert project.model.repeated() == 0
-
-
-def wait_for_reason(service: Service, words: str) -> None:
-    """Until /ready says it."""
-    poll(lambda: words in str(service.ready()["reasons"]), service.tail)

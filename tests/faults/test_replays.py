@@ -16,12 +16,10 @@ ANSWERS = "select string_agg(r::text, chr(10) order by r.lead_id) from public.ll
 
 
 def request(arena: Arena, service: Service, path: str, method: str = "GET", body: object = None) -> Any:
-    """As an admin."""
     return ask(f"{service.url}{path}", method=method, body=body, token=arena.project.facts["admin_token"])
 
 
 def command(arena: Arena, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`leadhook replay …` as an operator runs it."""
     facts = arena.project.facts
     settings = {"SUPABASE_URL": facts["supabase_url"], "SUPABASE_SECRET_KEY": facts["secret_key"], "COLUMNS": "200"}
     return run_leadhook("replay", *arguments, settings=settings)
@@ -78,7 +76,6 @@ def first_calls(project: Project, group: Group, count: int, gap_s: float) -> lis
 
 
 def quantiles(waits: list[float]) -> str:
-    """The figures of a measurement."""
     return f"p50 {statistics.median(waits):.0f} ms, p95 {waits[int(len(waits) * 0.95) - 1]:.0f} ms, n {len(waits)}"
 
 

@@ -64,7 +64,6 @@ def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(a
 
 
 def test_row_with_what_no_text_holds_is_answered(arena: Arena) -> None:
-    """As in a column of text."""
     with experience_of_type(arena, "json"):
         arena.serve(webhooks=True)
         arena.wait_for_answers([lead for row in CLEANED.values() for lead in bring_with(arena, 4, experience=row)])

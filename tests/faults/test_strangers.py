@@ -36,13 +36,11 @@ class Stranger:
         self._threads: list[threading.Thread] = []
 
     def start(self, work: Callable[[], None], threads: int = 1) -> None:
-        """Begin."""
         self._threads += [threading.Thread(target=work, daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End."""
         self.stopped.set()
         for thread in self._threads:
             thread.join()
@@ -95,7 +93,6 @@ def _drip(one: socket.socket, drip: bytes) -> bool:
 
 
 def post(path: str, body: bytes, headers: dict[str, str], length: int | None = None) -> bytes:
-    """A request, byte by byte."""
     lines = {"host": "x", "content-type": "application/json", "content-length": str(length or len(body)), **headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
@@ -131,7 +128,6 @@ def attack(kind: str, stranger: Stranger, secret: str, *, long: bool) -> None:
 
 
 def memory_mb(service: Service) -> float:
-    """What it has in memory."""
     found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{service.pid}/status").read_text())
     assert found
     return int(found[1]) / 1024

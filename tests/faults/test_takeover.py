@@ -26,7 +26,6 @@ RELEASED = 100
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    """One for all tests of this file."""
     model = Model(tmp_path_factory.mktemp("model"))
     yield model
     model.stop()
@@ -34,13 +33,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
 
 @pytest.fixture
 def project(bare_database: Database, model: Model, tmp_path: Path) -> Iterator[Living]:
-    """Without a table."""
     with living(bare_database, model, tmp_path) as project:
         yield project
 
 
 def by_install(project: Living) -> str:
-    """One command."""
     return secret_in(project.leadhook("install", "--yes", "--url", project.webhook_url))
 
 
@@ -186,7 +183,6 @@ def names(project: Living) -> list[str]:
 
 
 def wait_for_answers(project: Living, like: str, count: int) -> None:
-    """Until so many leads are answered."""
     poll(
         lambda: project.count_answered(like) >= count,
         lambda: f"{project.count_answered(like)} of {count}: {project.states()}",

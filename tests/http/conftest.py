@@ -223,12 +223,13 @@ class Service:
         sent = {} if body is None else {"json": body}
         return await self.client.request(method, path, headers=AS_ADMIN | headers, **sent)
 
-    async def webhook(self, body: dict[str, Any] | bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+    async def webhook(
+        self, body: dict[str, Any] | bytes, headers: dict[str, str] | None = None, **signing: Any
+    ) -> httpx.Response:
         """Send a webhook; signed, unless other headers are given."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await self.client.post(
-            "/webhooks/leads", content=raw, headers=signed(raw) if headers is None else headers
-        )
+        headers = signed(raw, **signing) if headers is None else headers
+        return await self.client.post("/webhooks/leads", content=raw, headers=headers)
 
 
 def new_state(engine: FakeEngine, store: FakeStore) -> AppState:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -16,6 +17,16 @@ from leadhook.web.health import Readiness
 
 from .conftest import GOOD_STATUS, HEALTHY, FakeStore, Service
 
+SINCE = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
+
+
+def status(**changes: Any) -> Status:
+    return GOOD_STATUS.model_copy(update=changes)
+
+
+def unwell(service: Service, **changes: Any) -> None:
+    service.engine.health = dataclasses.replace(HEALTHY, **changes)
+
 
 async def test_the_service_tells_its_name_and_version(service: Service) -> None:
     answer = await service.client.get("/")
@@ -26,7 +37,7 @@ async def test_the_service_tells_its_name_and_version(service: Service) -> None:
 async def test_health_depends_on_nothing(service: Service) -> None:
     """A platform must not restart us because the database is away."""
     service.store.on_status = StoreError("unavailable", "unreachable", "away")
-    service.engine.health = dataclasses.replace(service.engine.health, fault="away", running=False)
+    unwell(service, fault="away", running=False)
     answer = await service.client.get("/health")
 
     assert (answer.status_code, answer.json()) == (200, {"ok": True})
@@ -45,18 +56,14 @@ async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (GOOD_STATUS.model_copy(update={"keys": KeyStatus()}), "No Gemini key was found"),
+        (status(keys=KeyStatus()), "No Gemini key was found"),
         (
-            GOOD_STATUS.model_copy(
-                update={
-                    "keys": KeyStatus(
-                        total=3, cooling=2, disabled=1, next_return_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-                    ),
-                    "parked_keys": (
-                        RestingKey(fingerprint="abcd", until=datetime(2026, 11, 24, 8, 0, tzinfo=UTC), reason="Quota."),
-                        RestingKey(fingerprint="beef", reason="Google does not accept it."),
-                    ),
-                }
+            status(
+                keys=KeyStatus(total=3, cooling=2, disabled=1, next_return_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)),
+                parked_keys=(
+                    RestingKey(fingerprint="abcd", until=datetime(2026, 11, 24, 8, 0, tzinfo=UTC), reason="Quota."),
+                    RestingKey(fingerprint="beef", reason="Google does not accept it."),
+                ),
             ),
             (
                 "2 cooling down, 1 that cannot be sent. The next one is available again at 2026-11-24T08:00:00Z."
@@ -83,13 +90,13 @@ async def test_what_the_database_lacks_is_a_reason(service: Service, status: Sta
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (GOOD_STATUS.model_copy(update={"triggers": {"all_leads": True, "prompts": False}}), "on public.prompts"),
+        (status(triggers={"all_leads": True, "prompts": False}), "on public.prompts"),
         (
-            GOOD_STATUS.model_copy(update={"webhook_setup": WebhookSetup(url_set=True, pg_net=True)}),
+            status(webhook_setup=WebhookSetup(url_set=True, pg_net=True)),
             "cannot send webhooks",
         ),
-        (GOOD_STATUS.model_copy(update={"jobs": {"held": 12}}), "12 leads"),
-        (GOOD_STATUS.model_copy(update={"jobs": {"held": 1000}}), "1,000 or more leads"),
+        (status(jobs={"held": 12}), "12 leads"),
+        (status(jobs={"held": 1000}), "1,000 or more leads"),
     ],
     ids=["trigger", "webhook", "held", "many held"],
 )
@@ -102,8 +109,7 @@ async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: 
 
 
 async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
-    fault = {"fault": "the model is unknown: check GEMINI_MODEL", "since": datetime(2026, 11, 23, 7, 0, tzinfo=UTC)}
-    service.engine.health = dataclasses.replace(service.engine.health, **fault)  # type: ignore[arg-type]  # the names of its fields
+    unwell(service, fault="the model is unknown: check GEMINI_MODEL", since=SINCE)
     answer = await service.ask("GET", "/ready")
 
     assert answer.status_code == 503
@@ -114,7 +120,7 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
     ("changed", "words"), [({"running": False}, "starting"), ({"draining": True}, "shutting down")]
 )
 async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
-    service.engine.health = dataclasses.replace(service.engine.health, **changed)  # type: ignore[arg-type]  # the names of its fields
+    unwell(service, **changed)
     answer = await service.ask("GET", "/ready")
 
     assert answer.status_code == 503
@@ -132,8 +138,7 @@ async def test_a_service_that_starts_is_not_ready_and_does_not_ask_the_database(
 
 async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
     """The engine and the question for the status fail alike while the database is away."""
-    since = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
-    service.engine.health = dataclasses.replace(service.engine.health, fault="no connection", since=since)
+    unwell(service, fault="no connection", since=SINCE)
     service.store.on_status = StoreError("unavailable", "unreachable", "no connection")
     answer = await service.ask("GET", "/ready")
 
@@ -188,19 +193,17 @@ PRIVATE = "Müller GmbH, legal case 4711"
     ("on_status", "fault", "reasons", "warnings"),
     [
         (
-            GOOD_STATUS.model_copy(
-                update={
-                    "pauses": (
-                        Pause(actor=PRIVATE, reason=PRIVATE, paused_at=datetime(2026, 11, 23, tzinfo=UTC)),
-                        Pause(
-                            user_id=UUID(int=7),
-                            tag=PRIVATE,
-                            actor=PRIVATE,
-                            paused_at=datetime(2026, 11, 23, tzinfo=UTC),
-                        ),
+            status(
+                pauses=(
+                    Pause(actor=PRIVATE, reason=PRIVATE, paused_at=datetime(2026, 11, 23, tzinfo=UTC)),
+                    Pause(
+                        user_id=UUID(int=7),
+                        tag=PRIVATE,
+                        actor=PRIVATE,
+                        paused_at=datetime(2026, 11, 23, tzinfo=UTC),
                     ),
-                    "budgets": (BudgetStatus(daily_usd=0.112, left_usd=0, spent=True),),
-                }
+                ),
+                budgets=(BudgetStatus(daily_usd=0.112, left_usd=0, spent=True),),
             ),
             None,
             ["paused", "budget_spent"],
@@ -220,7 +223,7 @@ async def test_strangers_are_told_codes_alone(
     """Nothing of pauses, budgets, users, keys or the database; a wrong token is refused as everywhere."""
     service.store.on_status = on_status
     if fault:
-        service.engine.health = dataclasses.replace(service.engine.health, fault_code=fault[0], fault=fault[1])
+        unwell(service, fault_code=fault[0], fault=fault[1])
     answer = await service.client.get("/ready")
     assert answer.status_code == 503
     assert (answer.json()["reasons"], answer.json()["warnings"]) == (reasons, warnings)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from structlog.testing import capture_logs
 from tests.conftest import PATIENCE_S
@@ -25,7 +26,13 @@ OURS = {
     "records": ["a", "b"],
     "total": 2,
 }
+BODY = json.dumps(OURS).encode()
 BY_HEADER = {"x-webhook": STATIC, "content-type": "application/json"}
+
+
+def without(header: str) -> dict[str, str]:
+    """The headers of a signed webhook but for this one."""
+    return {name: value for name, value in signed(BODY).items() if name != header}
 
 
 def dashboard(**changed: Any) -> dict[str, Any]:
@@ -49,8 +56,7 @@ async def test_a_signed_webhook_wakes_the_dispatcher_without_hints(service: Serv
 
 
 async def test_either_secret_of_a_rotation_is_accepted(service: Service) -> None:
-    body = json.dumps(OURS).encode()
-    answer = await service.webhook(body, signed(body, secret=OLD_SECRET))
+    answer = await service.webhook(OURS, secret=OLD_SECRET)
 
     assert answer.status_code == 202
     assert service.engine.webhooks == [[]]
@@ -132,8 +138,7 @@ async def test_what_cannot_make_a_lead_eligible_sends_no_webhook(
 @pytest.mark.parametrize("age_s", [299, -299, 301, -301, 24 * 3600 - 5, -24 * 3600 + 5])
 async def test_a_late_or_early_webhook_is_a_hint_for_a_day(service: Service, age_s: int) -> None:
     """pg_net's queue may hold it back, and clocks differ."""
-    body = json.dumps(OURS).encode()
-    answer = await service.webhook(body, signed(body, age_s=age_s))
+    answer = await service.webhook(OURS, age_s=age_s)
 
     assert answer.status_code == 202
     assert service.engine.webhooks == [[]]
@@ -141,9 +146,8 @@ async def test_a_late_or_early_webhook_is_a_hint_for_a_day(service: Service, age
 
 @pytest.mark.parametrize("age_s", [24 * 3600 + 5, -24 * 3600 - 5])
 async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
-    body = json.dumps(OURS).encode()
     with capture_logs() as logs:
-        answer = await service.webhook(body, signed(body, age_s=age_s))
+        answer = await service.webhook(OURS, age_s=age_s)
         service.state["webhook_sum"].report()
 
     assert answer.status_code == 401
@@ -154,9 +158,8 @@ async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
 
 async def test_late_webhooks_are_bounded_in_rate(service: Service) -> None:
     """A recorded webhook may be sent again all day; punctual ones are not delayed by it."""
-    body = json.dumps(OURS).encode()
     with capture_logs() as logs:
-        late = [await service.webhook(body, signed(body, age_s=3600)) for _ in range(5)]
+        late = [await service.webhook(OURS, age_s=3600) for _ in range(5)]
         service.state["webhook_sum"].report()
     assert {answer.status_code for answer in late} == {202}
     assert [(line["count"], line["woke"]) for line in logs if line["event"] == "webhook.accepted"] == [(5, 3)]
@@ -168,29 +171,27 @@ async def test_late_webhooks_are_bounded_in_rate(service: Service) -> None:
 
 def strangers() -> dict[str, dict[str, str]]:
     """Requests that prove nothing, by the reason that the log gives."""
-    body = json.dumps(OURS).encode()
-    good = signed(body)
+    good = signed(BODY)
     return {
         "missing_x_webhook": {},
         "wrong_static_header": {"x-webhook": STATIC[:-1]},
-        "missing_webhook_id": {name: value for name, value in good.items() if name != "webhook-id"},
-        "missing_webhook_timestamp": {name: value for name, value in good.items() if name != "webhook-timestamp"},
+        "missing_webhook_id": without("webhook-id"),
+        "missing_webhook_timestamp": without("webhook-timestamp"),
         "bad_timestamp": {**good, "webhook-timestamp": "soon"},
         "bad_id": {**good, "webhook-id": "a.b"},
         "no_signature_fits": {**good, "webhook-signature": "v1,AAAA,BBBB v1, ,"},
         "signatures_too_long": {**good, "webhook-signature": "v1,AAAA " * 500},
-        "timestamp_far_off": signed(body, age_s=100_000),
+        "timestamp_far_off": signed(BODY, age_s=100_000),
     }
 
 
 @pytest.mark.parametrize("reason", strangers())
 async def test_a_stranger_learns_nothing_and_the_log_all(service: Service, reason: str) -> None:
     """Every refusal has the same status, headers and body; its reason is in the log."""
-    body = json.dumps(OURS).encode()
-    plain = await service.webhook(body, {})
+    plain = await service.webhook(OURS, {})
     service.state["webhook_sum"].report()
     with capture_logs() as logs:
-        answer = await service.webhook(body, strangers()[reason])
+        answer = await service.webhook(OURS, strangers()[reason])
         service.state["webhook_sum"].report()
 
     assert answer.status_code == 401
@@ -202,8 +203,7 @@ async def test_a_stranger_learns_nothing_and_the_log_all(service: Service, reaso
 
 
 async def test_a_bad_signature_is_not_saved_by_the_static_header(service: Service) -> None:
-    body = json.dumps(OURS).encode()
-    answer = await service.webhook(body + b" ", {**signed(body), "x-webhook": STATIC})
+    answer = await service.webhook(BODY + b" ", {**signed(BODY), "x-webhook": STATIC})
 
     assert answer.status_code == 401
     assert service.engine.webhooks == []
@@ -249,19 +249,20 @@ async def test_a_body_that_is_not_utf_8_is_refused(service: Service) -> None:
 
 
 async def test_a_body_that_says_it_is_not_json_is_refused(service: Service) -> None:
-    body = json.dumps(OURS).encode()
-    form = await service.webhook(body, {**signed(body), "content-type": "text/plain"})
-    silent = await service.webhook(
-        body, {name: value for name, value in signed(body).items() if name != "content-type"}
-    )
+    form = await service.webhook(OURS, {**signed(BODY), "content-type": "text/plain"})
+    silent = await service.webhook(OURS, without("content-type"))
 
     assert (form.status_code, silent.status_code) == (415, 202)
 
 
-async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
-    """A body whose length is not declared."""
-    for start in range(0, len(body), 1000):
-        yield body[start : start + 1000]
+async def post(service: Service, body: bytes, headers: Any, *, declared: bool) -> httpx.Response:
+    """Send a body whose length is declared, or one in chunks."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    return await service.client.post("/webhooks/leads", content=body if declared else chunks(), headers=headers)
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -278,8 +279,7 @@ async def test_a_body_of_more_than_64_kb_is_refused_where_the_header_proves_noth
         "signed beside the header": [*signed(body).items(), ("x-webhook", STATIC)],
         "header twice": [("x-webhook", STATIC), ("x-webhook", STATIC)],
     }
-    content = body if declared else in_chunks(body)
-    answer = await service.client.post("/webhooks/leads", content=content, headers=headers[proof])
+    answer = await post(service, body, headers[proof], declared=declared)
 
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
@@ -287,8 +287,7 @@ async def test_a_body_of_more_than_64_kb_is_refused_where_the_header_proves_noth
 
 
 async def test_a_signed_body_of_64_kb_is_read(service: Service) -> None:
-    body = json.dumps(OURS).encode()
-    body += b" " * (64 * 1024 - len(body))
+    body = BODY + b" " * (64 * 1024 - len(BODY))
 
     assert (await service.webhook(body)).status_code == 202
     assert (await service.webhook(body + b" ")).status_code == 413
@@ -300,8 +299,7 @@ async def test_a_dashboard_webhook_may_carry_its_row_twice_up_to_1_mib(service: 
     row = {"lead_id": "a", "sent_to_llm": False, "bio": "é" * 70_000}
     body = json.dumps(dashboard(type="UPDATE", record=row, old_record=row)).encode()
     body += b" " * (1024 * 1024 - len(body))
-    content = body if declared else in_chunks(body)
-    answer = await service.client.post("/webhooks/leads", content=content, headers=BY_HEADER)
+    answer = await post(service, body, BY_HEADER, declared=declared)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})
     assert service.engine.webhooks == [["a"]]
@@ -315,8 +313,7 @@ async def test_beyond_1_mib_the_answer_says_that_the_sweep_finds_the_lead(servic
     service.state["sweep_interval_s"] = 45
     before = REGISTRY.get_sample_value("leadhook_webhooks_total", {"result": "refused"}) or 0
     with capture_logs() as logs:
-        content = body if declared else in_chunks(body)
-        answer = await service.client.post("/webhooks/leads", content=content, headers=BY_HEADER)
+        answer = await post(service, body, BY_HEADER, declared=declared)
         service.state["webhook_sum"].report()
 
     assert answer.status_code == 413
@@ -370,7 +367,7 @@ async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> Non
     with capture_logs() as logs:
         for _ in range(3):
             await service.webhook(OURS)
-        await service.webhook(json.dumps(OURS).encode(), {})
+        await service.webhook(OURS, {})
         with anyio.fail_after(PATIENCE_S):
             await reported.wait()
         service.state["webhook_sum"].report()

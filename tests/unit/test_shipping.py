@@ -66,6 +66,13 @@ def line(event: str, **fields: Any) -> str:
     return json.dumps({**first, "service": "leadhook", "version": "1", **fields})
 
 
+def ship(shipper: OtlpSink, *events: str) -> None:
+    """Lines of these events, until all of them are sent or given up."""
+    for event in events:
+        shipper.put(line(event))
+    assert shipper.flush(20)
+
+
 @pytest.mark.parametrize("compress", [True, False])
 def test_a_line_is_a_record_in_the_official_types(service: LogService, *, compress: bool) -> None:
     """Time, severity, event name, attributes of their types; gzip and headers as they were set."""
@@ -101,9 +108,7 @@ def test_a_line_is_a_record_in_the_official_types(service: LogService, *, compre
 
 def test_lines_go_in_batches_and_in_order(service: LogService) -> None:
     with shipping(service.url) as shipper:
-        for number in range(2000):
-            shipper.put(line(str(number)))
-        assert shipper.flush(20)
+        ship(shipper, *map(str, range(2000)))
 
     assert service.bodies() == [str(number) for number in range(2000)]
     assert len(service.arrived_at) <= 8
@@ -114,8 +119,7 @@ def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: i
     """The fault and its end are logged once each, without a secret, and no line is lost."""
     service.answers = [(status, {})] * 3
     with capture_logs() as lines, shipping(service.url) as shipper:
-        shipper.put(line("a"))
-        assert shipper.flush(10)
+        ship(shipper, "a")
         assert shipper.trouble is None
 
     assert service.bodies() == ["a"]
@@ -131,8 +135,7 @@ def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: i
 def test_retry_after_is_honoured(service: LogService) -> None:
     service.answers = [(429, {"Retry-After": "1"})]
     with capture_logs(), shipping(service.url) as shipper:
-        shipper.put(line("a"))
-        assert shipper.flush(10)
+        ship(shipper, "a")
     first, second = service.arrived_at
 
     assert 1 <= second - first < 5
@@ -142,10 +145,8 @@ def test_a_service_that_goes_on_refusing_does_not_hold_up_what_comes_later(servi
     """After five denials the lines are dropped and counted."""
     service.answers = [(401, {})] * 5
     with capture_logs() as lines, shipping(service.url) as shipper:
-        shipper.put(line("a"))
-        assert shipper.flush(10)
-        shipper.put(line("b"))
-        assert shipper.flush(10)
+        ship(shipper, "a")
+        ship(shipper, "b")
 
     assert service.bodies() == ["b"]
     assert shipper.dropped == 1
@@ -160,8 +161,7 @@ def test_what_is_too_large_is_halved(service: LogService) -> None:
         for number in range(40):
             shipper.put(line(str(number)))
         shipper.put(line("giant", text="x" * 3000))
-        shipper.put(line("last"))
-        assert shipper.flush(20)
+        ship(shipper, "last")
 
     assert service.bodies() == [*map(str, range(40)), "last"]
     assert shipper.dropped == 1
@@ -172,12 +172,10 @@ def test_what_is_refused_for_good_is_lost_and_counted(service: LogService) -> No
     """400: these lines, not those after them; and those that a 200 rejected."""
     service.answers = [(400, {})]
     with capture_logs() as lines, shipping(service.url) as shipper:
-        shipper.put(line("a"))
-        assert shipper.flush(10)
+        ship(shipper, "a")
         partly = ExportLogsPartialSuccess(rejected_log_records=3, error_message=f"bad {TOKEN}")
         service.reply = ExportLogsServiceResponse(partial_success=partly).SerializeToString()
-        shipper.put(line("b"))
-        assert shipper.flush(10)
+        ship(shipper, "b")
 
     assert service.bodies() == ["b"]
     assert shipper.dropped == 4
@@ -189,8 +187,7 @@ def test_an_answer_that_is_no_otlp_counts_as_taken(service: LogService) -> None:
     """Some services answer 200 in words."""
     service.reply = b"<html>ok</html>"
     with shipping(service.url) as shipper:
-        shipper.put(line("a"))
-        assert shipper.flush(10)
+        ship(shipper, "a")
 
     assert (service.bodies(), shipper.dropped) == (["a"], 0)
 
@@ -274,8 +271,7 @@ def test_a_certificate_of_the_settings_is_trusted(
     path, tls = certificate(tmp_path)
     monkeypatch.setenv(variable, str(path))
     with listening(LogService(), tls=tls) as service, shipping(service.url, env={variable: str(path)}) as shipper:
-        shipper.put(line("a"))
-        assert shipper.flush(10)
+        ship(shipper, "a")
 
     assert (service.bodies(), shipper.dropped) == (["a"], 0)
 
@@ -318,8 +314,7 @@ def test_resource_attributes_of_the_environment_are_sent(service: LogService, mo
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=staging,service.name=hidden")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "leads-eu")
     with shipping(service.url) as shipper:
-        shipper.put(line("a"))
-        assert shipper.flush(10)
+        ship(shipper, "a")
 
     assert service.resource["deployment.environment"] == "staging"
     assert service.resource["service.name"] == "leads-eu"
