@@ -208,7 +208,7 @@ class Unprintable:
 
 def test_a_record_that_cannot_be_put_into_words_says_whose_it_is(log: Log, capfd: pytest.CaptureFixture[str]) -> None:
     """The standard library would print it to stderr as it was before redaction."""
-    (handler,) = logs._handlers  # pytest's own raise
+    handler = logging.getLogger().handlers[0]  # those of pytest raise
     for form, value in (("%d", "no number"), ("%s", Unprintable())):
         handler.handle(logging.LogRecord("library", logging.ERROR, "", 0, form, (value,), None))
 
