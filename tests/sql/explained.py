@@ -2,11 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import psycopg
-    from tests.sql.conftest import Sql
+import psycopg
+from tests.sql.conftest import Sql
 
 FEW = {"controls", "figures", "gemini_api", "api_keys", "pauses", "budgets"}
 """Tables of a handful of rows, which are best read whole."""
@@ -16,7 +15,7 @@ FEW = {"controls", "figures", "gemini_api", "api_keys", "pauses", "budgets"}
 class Plans:
     """The plans of every statement that ran, within functions too."""
 
-    db: "Sql"
+    db: Sql
     scans: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -24,7 +23,7 @@ class Plans:
         self.db.run("load 'auto_explain'")
         self.db.connection.add_notice_handler(self.note)
 
-    def note(self, notice: "psycopg.errors.Diagnostic") -> None:
+    def note(self, notice: psycopg.errors.Diagnostic) -> None:
         """Return the scans in the logged plans."""
         _, brace, plan = (notice.message_primary or "").partition("{")
         if brace:
@@ -77,7 +76,7 @@ class Plans:
         return read
 
 
-def read_blocks(db: "Sql", *tables: str) -> int:
+def read_blocks(db: Sql, *tables: str) -> int:
     """How many blocks of the values that stand outside of their rows in these tables this transaction has read."""
     blocks: int = db.value(
         "select sum(pg_stat_get_xact_blocks_fetched(reltoastrelid)) from pg_class"

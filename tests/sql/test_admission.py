@@ -1,20 +1,17 @@
 """What is paused is not claimed, and what is reserved can not be spent twice."""
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
+from tests.commands import Run
+from tests.sql.conftest import Row, Sql
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.commands import Run
-    from tests.sql.conftest import Row, Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 pytestmark = pytest.mark.usefixtures("known_moves", "one_utc_day")
 USER = UUID("00000000-0000-4000-8000-000000000001")
@@ -23,13 +20,13 @@ TERMS = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes
 
 
 def claim(
-    db: "Sql",
+    db: Sql,
     limit: int = 50,
     *,
-    price: "Row | None" = None,
+    price: Row | None = None,
     token: UUID | None = None,
     after_user: "str | None" = None,
-) -> "Row":
+) -> Row:
     """A claim by a service that knows its price: a lead may cost a dollar."""
     batch: Row = db.rpc(
         "leadhook_claim",
@@ -43,7 +40,7 @@ def claim(
     return batch
 
 
-def budget(db: "Sql", usd: float | None, user: UUID | None = None) -> "Row":
+def budget(db: Sql, usd: float | None, user: UUID | None = None) -> Row:
     """Set or clear one."""
     reply: Row = db.rpc(
         "leadhook_set_budget", p_user_id=user, p_daily_usd=None if usd is None else Decimal(str(usd)), p_actor="tester"
@@ -51,7 +48,7 @@ def budget(db: "Sql", usd: float | None, user: UUID | None = None) -> "Row":
     return reply
 
 
-def left(db: "Sql", user: UUID) -> float | None:
+def left(db: Sql, user: UUID) -> float | None:
     """What the budgets of all and of this user leave."""
     found: Decimal | None = db.value(
         "select min(b.left_usd) from leadhook.budgets_left(clock_timestamp()) as b"
@@ -62,7 +59,7 @@ def left(db: "Sql", user: UUID) -> float | None:
 
 
 @pytest.fixture
-def groups(keyed: "Sql") -> "Sql":
+def groups(keyed: Sql) -> Sql:
     """Two ready leads in each of three groups: a and b of one user, c of another."""
     for tag, user in (("a", keyed.USER), ("b", keyed.USER), ("c", OTHER_USER)):
         for number in range(2):
@@ -74,7 +71,7 @@ def groups(keyed: "Sql") -> "Sql":
     ("user", "tag", "open_groups"),
     [(None, None, ""), (USER, None, "c"), (USER, "a", "bc"), (OTHER_USER, None, "ab"), (OTHER_USER, "a", "abc")],
 )
-def test_a_pause_shuts_what_it_names(groups: "Sql", user: UUID | None, tag: str | None, open_groups: str) -> None:
+def test_a_pause_shuts_what_it_names(groups: Sql, user: UUID | None, tag: str | None, open_groups: str) -> None:
     """Everything, a user, or a group; the leads stay ready, and resuming hands them out."""
     scope = {"p_user_id": user, "p_tag": tag, "p_actor": "tester"}
     assert groups.rpc("leadhook_pause", **scope) == {"paused": True, "already": False}
@@ -88,7 +85,7 @@ def test_a_pause_shuts_what_it_names(groups: "Sql", user: UUID | None, tag: str 
     assert len(claim(groups)["leads"]) == 6 - len(batch["leads"])
 
 
-def test_what_is_paused_is_not_due(groups: "Sql") -> None:
+def test_what_is_paused_is_not_due(groups: Sql) -> None:
     """No one polls for what may not be claimed; what is open is due all the same."""
     groups.rpc("leadhook_pause", p_user_id=groups.USER, p_actor="tester")
     groups.run("update leadhook.jobs set available_at = clock_timestamp() + interval '60 s' where tag = 'c'")
@@ -100,7 +97,7 @@ def test_what_is_paused_is_not_due(groups: "Sql") -> None:
     assert claim(groups)["next_due_ms"] is None, "the next day brings money, and the pause stays"
 
 
-def test_a_wider_pause_stays_when_a_narrower_one_ends(groups: "Sql") -> None:
+def test_a_wider_pause_stays_when_a_narrower_one_ends(groups: Sql) -> None:
     """And the reply says so."""
     groups.rpc("leadhook_pause", p_user_id=groups.USER, p_actor="tester")
     groups.rpc("leadhook_pause", p_user_id=groups.USER, p_tag="a", p_actor="tester")
@@ -110,7 +107,7 @@ def test_a_wider_pause_stays_when_a_narrower_one_ends(groups: "Sql") -> None:
     assert {lead_id[0] for lead_id in groups.ids_of(claim(groups))} == {"c"}
 
 
-def test_whatever_is_shut_hides_nothing_that_is_open(groups: "Sql") -> None:
+def test_whatever_is_shut_hides_nothing_that_is_open(groups: Sql) -> None:
     """5,000 users without money, 5,000 paused tags, and 21,000 leads of one user, before six open leads."""
     groups.run(
         "insert into leadhook.jobs (lead_id, user_id, tag, state, available_at)"
@@ -152,7 +149,7 @@ def test_whatever_is_shut_hides_nothing_that_is_open(groups: "Sql") -> None:
         ("leadhook_set_budget", {"p_actor": "tester", "p_daily_usd": Decimal("Infinity")}),
     ],
 )
-def test_admission_refuses_what_makes_no_sense(db: "Sql", function: str, arguments: dict[str, Any]) -> None:
+def test_admission_refuses_what_makes_no_sense(db: Sql, function: str, arguments: dict[str, Any]) -> None:
     """As a caller's fault, in words."""
     with pytest.raises(psycopg.Error) as caught:
         db.rpc(function, **arguments)
@@ -162,14 +159,14 @@ def test_admission_refuses_what_makes_no_sense(db: "Sql", function: str, argumen
 @pytest.mark.parametrize(
     "price", [{"lead_usd": 1}, TERMS | {"lead_usd": -1}, TERMS | {"byte_usd": "1"}, TERMS | {"lead_usd": None}, [1]]
 )
-def test_a_claim_refuses_terms_that_are_none(keyed: "Sql", price: Any) -> None:
+def test_a_claim_refuses_terms_that_are_none(keyed: Sql, price: Any) -> None:
     """Half of them, negative ones, text."""
     with pytest.raises(psycopg.Error) as caught:
         claim(keyed, price=price)
     assert caught.value.sqlstate == "PT400"
 
 
-def test_a_claim_reserves_by_the_length_of_the_texts(keyed: "Sql") -> None:
+def test_a_claim_reserves_by_the_length_of_the_texts(keyed: Sql) -> None:
     """A fixed part and one for each byte, up to the maximum that is sent."""
     keyed.ready_job("short")
     keyed.ready_job("long")
@@ -181,7 +178,7 @@ def test_a_claim_reserves_by_the_length_of_the_texts(keyed: "Sql") -> None:
     assert float(keyed.job("long")["reserved_usd"]) == reserved["long"]
 
 
-def test_a_repeated_claim_reserves_once(groups: "Sql") -> None:
+def test_a_repeated_claim_reserves_once(groups: Sql) -> None:
     """The same leads, the same money."""
     budget(groups, 4)
     token = groups.value("select gen_random_uuid()")
@@ -191,7 +188,7 @@ def test_a_repeated_claim_reserves_once(groups: "Sql") -> None:
     assert left(groups, groups.USER) == 0
 
 
-def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(groups: "Sql") -> None:
+def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(groups: Sql) -> None:
     """Then leads stay ready, and the next day is due; what comes back is handed out again."""
     budget(groups, 2.5)
     batch = claim(groups)
@@ -206,7 +203,7 @@ def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(groups: "Sql") -> 
     assert groups.count("leadhook.jobs", "state = 'ready'") == 3
 
 
-def test_a_spent_budget_is_due_at_midnight_in_utc(groups: "Sql") -> None:
+def test_a_spent_budget_is_due_at_midnight_in_utc(groups: Sql) -> None:
     """And nothing before it, while no one holds a lease."""
     budget(groups, 0)
     due = groups.value("select leadhook.next_due_ms(clock_timestamp())")
@@ -222,7 +219,7 @@ def test_a_spent_budget_is_due_at_midnight_in_utc(groups: "Sql") -> None:
     assert len(claim(groups)["leads"]) == 5
 
 
-def test_the_budget_of_a_user_holds_back_nobody_else(groups: "Sql") -> None:
+def test_the_budget_of_a_user_holds_back_nobody_else(groups: Sql) -> None:
     """Two of four leads of the one, both of the other."""
     budget(groups, 2, groups.USER)
     batch = claim(groups)
@@ -234,7 +231,7 @@ def test_the_budget_of_a_user_holds_back_nobody_else(groups: "Sql") -> None:
     assert len(claim(groups)["leads"]) == 1
 
 
-def test_a_spent_budget_opens_when_money_comes_back_or_the_day_ends(groups: "Sql") -> None:
+def test_a_spent_budget_opens_when_money_comes_back_or_the_day_ends(groups: Sql) -> None:
     """What its leases reserved may be more than they cost; after that it is not looked at again on the same day."""
     budget(groups, 1, groups.USER)
     (lease,) = claim(groups, 1)["leads"]
@@ -256,7 +253,7 @@ def test_a_spent_budget_opens_when_money_comes_back_or_the_day_ends(groups: "Sql
 
 
 @pytest.mark.parametrize(("of_all", "own"), [(2, 10), (10, 2)])
-def test_a_lead_needs_money_in_both_budgets(groups: "Sql", of_all: int, own: int) -> None:
+def test_a_lead_needs_money_in_both_budgets(groups: Sql, of_all: int, own: int) -> None:
     """In that of all and in its user's, whichever is the smaller."""
     groups.run("delete from leadhook.jobs where tag = 'c'")
     budget(groups, of_all)
@@ -267,7 +264,7 @@ def test_a_lead_needs_money_in_both_budgets(groups: "Sql", of_all: int, own: int
     assert claim(groups, price=price)["leads"] == []
 
 
-def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
+def test_a_day_of_a_budget_is_a_day_in_utc(db: Sql) -> None:
     """Whatever the session's time zone is: what is booked just before midnight is not missing after it."""
     budget(db, 10, db.USER)
     db.run("set timezone = 'Pacific/Auckland'")
@@ -285,7 +282,7 @@ def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
     assert (db.value(left_at, t=before), db.value(left_at, t=midnight)) == (7, 10)
 
 
-def test_a_save_writes_no_row_that_another_has_written(groups: "Sql") -> None:
+def test_a_save_writes_no_row_that_another_has_written(groups: Sql) -> None:
     """Under an old snapshot each would leave a dead row in the way of the next; the sweep makes one of several rows."""
     budget(groups, 10, groups.USER)
     for day, usd in ((0, 1), (0, 2), (-1, 4)):
@@ -304,7 +301,7 @@ def test_a_save_writes_no_row_that_another_has_written(groups: "Sql") -> None:
         assert left(groups, groups.USER) == 7
 
 
-def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> None:
+def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: Sql) -> None:
     """What it needs is noted; until there is that much it waits, and others are claimed."""
     keyed.ready_job("large")
     keyed.ready_job("small")
@@ -326,7 +323,7 @@ DEAR = {"lead_usd": 0.004, "byte_usd": 0.00001, "most_lead_bytes": 20000, "most_
 
 
 @pytest.fixture
-def dear(keyed: "Sql") -> "Sql":
+def dear(keyed: Sql) -> Sql:
     """A lead that needs 0.20 dollars, turned away by a budget of 0.05; five cheap ones behind it."""
     keyed.ready_job("a-dear")
     keyed.run("update public.lead_details set bio = repeat('x', 20000)")
@@ -337,7 +334,7 @@ def dear(keyed: "Sql") -> "Sql":
     return keyed
 
 
-def test_a_dear_lead_keeps_no_cheap_one_waiting(dear: "Sql") -> None:
+def test_a_dear_lead_keeps_no_cheap_one_waiting(dear: Sql) -> None:
     """Though it comes first, alone in its claim; only what fits is claimed, and there is no asking in circles."""
     cheap = claim(dear, price=DEAR)
     assert dear.ids_of(cheap) == [f"b-{number}" for number in range(5)]
@@ -349,7 +346,7 @@ def test_a_dear_lead_keeps_no_cheap_one_waiting(dear: "Sql") -> None:
 
 
 @pytest.mark.parametrize("change", ["day", "budget", "no budget", "lead", "user"])
-def test_what_was_turned_away_goes_on_after_a_change(dear: "Sql", change: str) -> None:
+def test_what_was_turned_away_goes_on_after_a_change(dear: Sql, change: str) -> None:
     """Of the day, of the budget, of its row, whose shorter text the sweep finds, or of its user."""
     if change == "day":
         midnight = dear.value("select leadhook.next_day(clock_timestamp())")
@@ -376,7 +373,7 @@ def test_what_was_turned_away_goes_on_after_a_change(dear: "Sql", change: str) -
     assert dear.count("leadhook.budgets") == (0 if change == "no budget" else 2 if change == "user" else 1)
 
 
-def test_money_that_comes_back_goes_to_the_cheapest_that_wait(keyed: "Sql") -> None:
+def test_money_that_comes_back_goes_to_the_cheapest_that_wait(keyed: Sql) -> None:
     """To as many as it pays for together."""
     for number, length in enumerate((3000, 2000, 1000, 5)):
         keyed.ready_job(f"lead-{number}")
@@ -396,7 +393,7 @@ def test_money_that_comes_back_goes_to_the_cheapest_that_wait(keyed: "Sql") -> N
     assert keyed.ids_of(claim(keyed, price=price)) == ["lead-2", "lead-3"]
 
 
-def test_what_a_lease_cost_is_booked_when_it_ends(groups: "Sql") -> None:
+def test_what_a_lease_cost_is_booked_when_it_ends(groups: Sql) -> None:
     """Saved: its cost. Refused: wasted. Expired or without a figure: the whole reservation, wasted."""
     leads = {lead["lead_id"]: groups.lease_of(lead) for lead in claim(groups)["leads"]}
     groups.run(
@@ -425,7 +422,7 @@ def test_what_a_lease_cost_is_booked_when_it_ends(groups: "Sql") -> None:
 
 
 @pytest.mark.parametrize("way", ["outbox", "save", "sweep"])
-def test_a_lead_erased_at_work_counts_as_wasted(groups: "Sql", way: str) -> None:
+def test_a_lead_erased_at_work_counts_as_wasted(groups: Sql, way: str) -> None:
     """What it may have bought is lost with it; the first process to notice books it, once."""
     budget(groups, 10, groups.USER)
     budget(groups, 10, OTHER_USER)
@@ -451,7 +448,7 @@ def test_a_lead_erased_at_work_counts_as_wasted(groups: "Sql", way: str) -> None
     assert float(groups.value("select sum(spent_usd) from leadhook.costs")) == 1
 
 
-def test_budgets_and_claims_work_with_a_publication_of_all_tables(groups: "Sql", database: "Database") -> None:
+def test_budgets_and_claims_work_with_a_publication_of_all_tables(groups: Sql, database: Database) -> None:
     """As change data capture makes it: an update of a table without a key would be refused."""
     budget(groups, 1.5)
     with psycopg.connect(database.admin_conninfo) as admin:
@@ -463,7 +460,7 @@ def test_budgets_and_claims_work_with_a_publication_of_all_tables(groups: "Sql",
     assert claim(groups)["leads"]
 
 
-def test_every_table_of_ours_has_a_primary_key(db: "Sql") -> None:
+def test_every_table_of_ours_has_a_primary_key(db: Sql) -> None:
     """Replication, and tools that compare databases, need it."""
     without = db.rows(
         """select c.relname from pg_class as c
@@ -474,7 +471,7 @@ def test_every_table_of_ours_has_a_primary_key(db: "Sql") -> None:
     assert without == []
 
 
-def test_an_older_service_reserves_nothing_and_goes_on(groups: "Sql") -> None:
+def test_an_older_service_reserves_nothing_and_goes_on(groups: Sql) -> None:
     """It names no price at all; a deploy must not stop the work."""
     budget(groups, 100)
     batch = groups.claim()
@@ -484,7 +481,7 @@ def test_an_older_service_reserves_nothing_and_goes_on(groups: "Sql") -> None:
     assert left(groups, groups.USER) == 100
 
 
-def test_a_model_without_a_price_gets_nothing_where_a_budget_is_set(groups: "Sql") -> None:
+def test_a_model_without_a_price_gets_nothing_where_a_budget_is_set(groups: Sql) -> None:
     """A fault of the configuration: no lead is leased, and no one polls for it."""
     assert len(claim(groups, 1, price={})["leads"]) == 1
     budget(groups, 100, OTHER_USER)
@@ -497,7 +494,7 @@ def test_a_model_without_a_price_gets_nothing_where_a_budget_is_set(groups: "Sql
     )
 
 
-def test_more_money_and_resuming_send_a_webhook_when_leads_wait(wired: "Sql") -> None:
+def test_more_money_and_resuming_send_a_webhook_when_leads_wait(wired: Sql) -> None:
     """And only then."""
     budget(wired, 1)
     wired.rpc("leadhook_pause", p_actor="tester")
@@ -515,7 +512,7 @@ def test_more_money_and_resuming_send_a_webhook_when_leads_wait(wired: "Sql") ->
     ]
 
 
-def test_a_pause_waits_for_the_claim_under_way(groups: "Sql", connect: "Callable[[], Sql]") -> None:
+def test_a_pause_waits_for_the_claim_under_way(groups: Sql, connect: Callable[[], Sql]) -> None:
     """Once it has returned, nothing that it forbids is handed out."""
     other = connect()
     with other.transaction():
@@ -525,7 +522,7 @@ def test_a_pause_waits_for_the_claim_under_way(groups: "Sql", connect: "Callable
             groups.run("select public.leadhook_pause(null, null, 'tester')")
 
 
-def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_pauses_and_budgets(groups: Sql, leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """In words, and with the name of the account."""
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
 
@@ -581,7 +578,7 @@ def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", mon
     assert "for all users is spent ($0.00 left" in overdrawn
 
 
-def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(groups: "Sql", leadhook: "Run") -> None:
+def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(groups: Sql, leadhook: Run) -> None:
     """It says what is spent; without a terminal it refuses. Any other change is made at once."""
     code, out, err = leadhook("budget", "set", "0")
     assert (code, "its leads wait for midnight UTC or a higher budget" in out) == (2, True)
@@ -598,7 +595,7 @@ def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(groups: "Sq
 
 
 @pytest.mark.parametrize("scope", ["everything", "user"])
-def test_resume_names_every_pause_that_still_holds(groups: "Sql", leadhook: "Run", scope: str) -> None:
+def test_resume_names_every_pause_that_still_holds(groups: Sql, leadhook: Run, scope: str) -> None:
     """The wider ones and the narrower ones, with the command that ends each."""
     user = ("--user", str(groups.USER))
     for paused in ((), user, (*user, "--tag", "a")):
@@ -613,7 +610,7 @@ def test_resume_names_every_pause_that_still_holds(groups: "Sql", leadhook: "Run
     ]
 
 
-def test_a_key_is_healthy_for_all_once_a_call_succeeded(keyed: "Sql") -> None:
+def test_a_key_is_healthy_for_all_once_a_call_succeeded(keyed: Sql) -> None:
     """The save says so; a changed row, or a rest, makes it untried again; what is disabled stays so."""
 
     def tried() -> list[bool]:

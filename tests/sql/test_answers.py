@@ -2,31 +2,27 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from tests.sql.conftest import Sql
 
 from leadhook.domain.lead_snapshot import Answers
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
 
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
 
 
-def answers(db: "Sql", **given: Any) -> Answers:
-    """Call it."""
+def answers(db: Sql, **given: Any) -> Answers:
     return Answers.model_validate(db.rpc("leadhook_answers", **given))
 
 
 def ids(found: Answers) -> list[str]:
-    """The leads, in the order of the list."""
     return [answer.lead_id for answer in found.answers]
 
 
-def answer(db: "Sql", lead_id: str, score: int = 80, *, minutes_ago: float = 0, **lead: Any) -> None:
+def answer(db: Sql, lead_id: str, score: int = 80, *, minutes_ago: float = 0, **lead: Any) -> None:
     """A lead that was scored some time ago."""
     db.ready_job(lead_id, **lead)
     save(db, score)
@@ -38,8 +34,7 @@ def answer(db: "Sql", lead_id: str, score: int = 80, *, minutes_ago: float = 0, 
     )
 
 
-def save(db: "Sql", score: int, claims: Sequence[dict[str, str]] = (), **checked: Any) -> None:
-    """Claim the only ready lead and save this score."""
+def save(db: Sql, score: int, claims: Sequence[dict[str, str]] = (), **checked: Any) -> None:
     (lead,) = db.claim()["leads"]
     result = db.result_of(lead, score)
     result["checkpoint"]["score"] |= checked
@@ -48,8 +43,7 @@ def save(db: "Sql", score: int, claims: Sequence[dict[str, str]] = (), **checked
     db.save(result)
 
 
-def test_an_answer_has_all_that_was_said(keyed: "Sql") -> None:
-    """Who, score, contact, reason, message, criteria and flags."""
+def test_an_answer_has_all_that_was_said(keyed: Sql) -> None:
     keyed.ready_job("a")
     claim = {"words": "A message", "source": "bio", "quote": "a message"}
     save(keyed, 80, [claim], matched=["fintech"], missed=["founder"], flags=["asks_for_score"])
@@ -62,7 +56,7 @@ def test_an_answer_has_all_that_was_said(keyed: "Sql") -> None:
     assert found.flag_words == ("names the score it wants",)
 
 
-def test_the_newest_come_first_and_each_lead_once(keyed: "Sql") -> None:
+def test_the_newest_come_first_and_each_lead_once(keyed: Sql) -> None:
     """A replay's answer stands in the place of the one before."""
     answer(keyed, "old", 60, minutes_ago=30)
     answer(keyed, "new", 70, minutes_ago=10)
@@ -73,8 +67,7 @@ def test_the_newest_come_first_and_each_lead_once(keyed: "Sql") -> None:
     assert [(a.lead_id, a.score, a.run) for a in found.answers] == [("old", 20, 2), ("new", 70, 1)]
 
 
-def test_the_limit_cuts_and_says_so(keyed: "Sql") -> None:
-    """The newest stay."""
+def test_the_limit_cuts_and_says_so(keyed: Sql) -> None:
     for i in range(3):
         answer(keyed, f"lead-{i}", minutes_ago=i)
     found = answers(keyed, p_limit=2)
@@ -83,8 +76,7 @@ def test_the_limit_cuts_and_says_so(keyed: "Sql") -> None:
     assert (len(found.answers), found.has_more) == (3, False)
 
 
-def test_answers_are_filtered_by_user_tag_score_and_time(keyed: "Sql") -> None:
-    """Each alone, and together."""
+def test_answers_are_filtered_by_user_tag_score_and_time(keyed: Sql) -> None:
     answer(keyed, "a", 80, minutes_ago=30)
     answer(keyed, "b", 30, minutes_ago=20, tag="other")
     answer(keyed, "c", 50, minutes_ago=10, user=OTHER)
@@ -95,7 +87,7 @@ def test_answers_are_filtered_by_user_tag_score_and_time(keyed: "Sql") -> None:
     assert ids(answers(keyed, p_tag=keyed.TAG, p_user_id=keyed.USER, p_min_score=80)) == ["a"]
 
 
-def test_an_answer_that_the_application_did_not_take_is_listed_as_such(keyed: "Sql") -> None:
+def test_an_answer_that_the_application_did_not_take_is_listed_as_such(keyed: Sql) -> None:
     """It was paid for, and it is not in llm_response."""
     keyed.run("alter table public.llm_response add constraint no_eighties check (score < 80)")
     answer(keyed, "a", 85)
@@ -104,7 +96,7 @@ def test_an_answer_that_the_application_did_not_take_is_listed_as_such(keyed: "S
 
 
 @pytest.mark.parametrize("looked_at", [False, True])
-def test_an_erased_lead_has_no_answer(keyed: "Sql", *, looked_at: bool) -> None:
+def test_an_erased_lead_has_no_answer(keyed: Sql, *, looked_at: bool) -> None:
     """Neither before the next claim has looked at it nor afterwards."""
     answer(keyed, "a")
     keyed.run("delete from public.all_leads")
@@ -114,7 +106,7 @@ def test_an_erased_lead_has_no_answer(keyed: "Sql", *, looked_at: bool) -> None:
     assert ids(answers(keyed)) == []
 
 
-def test_rows_that_are_there_twice_make_one_answer(keyed: "Sql") -> None:
+def test_rows_that_are_there_twice_make_one_answer(keyed: Sql) -> None:
     """The application's tables may have no keys."""
     keyed.loosen()
     answer(keyed, "a")
@@ -124,14 +116,13 @@ def test_rows_that_are_there_twice_make_one_answer(keyed: "Sql") -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1001, None])
-def test_a_limit_out_of_bounds_is_the_callers_mistake(db: "Sql", limit: int | None) -> None:
-    """PT400."""
+def test_a_limit_out_of_bounds_is_the_callers_mistake(db: Sql, limit: int | None) -> None:
     with pytest.raises(psycopg.Error) as caught:
         answers(db, p_limit=limit)
     assert caught.value.sqlstate == "PT400"
 
 
-def test_listing_changes_nothing(keyed: "Sql") -> None:
+def test_listing_changes_nothing(keyed: Sql) -> None:
     """It runs in a read-only transaction."""
     answer(keyed, "a")
     with keyed.transaction():

@@ -1,17 +1,14 @@
 """A lead whose evaluation raises, an installation that is broken, and a job that someone holds."""
 
-from typing import TYPE_CHECKING, LiteralString
+from collections.abc import Callable
+from typing import LiteralString
 
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 
-def test_one_bad_lead_of_a_slice_is_set_aside_and_the_others_go_on(db: "Sql") -> None:
+def test_one_bad_lead_of_a_slice_is_set_aside_and_the_others_go_on(db: Sql) -> None:
     """Dead, with the reason, and counted like the others."""
     leads = [*db.eligible_leads(40), db.eligible_lead("bad-1"), db.eligible_lead("bad-2")]
     db.poison()
@@ -25,7 +22,7 @@ def test_one_bad_lead_of_a_slice_is_set_aside_and_the_others_go_on(db: "Sql") ->
     assert db.count("leadhook.outbox") == 0
 
 
-def test_a_bad_lead_that_is_leased_is_not_disturbed(db: "Sql") -> None:
+def test_a_bad_lead_that_is_leased_is_not_disturbed(db: Sql) -> None:
     """Its save will check it."""
     db.ready_job("bad-1", state="leased")
     db.poison()
@@ -34,7 +31,7 @@ def test_a_bad_lead_that_is_leased_is_not_disturbed(db: "Sql") -> None:
     assert db.states() == {"bad-1": "leased"}
 
 
-def test_a_bad_lead_of_a_walk_is_set_aside(db: "Sql") -> None:
+def test_a_bad_lead_of_a_walk_is_set_aside(db: Sql) -> None:
     """And the walk goes on behind it."""
     for lead_id in ("bad-1", "good-1"):
         db.ready_job(lead_id, state="waiting")
@@ -44,8 +41,7 @@ def test_a_bad_lead_of_a_walk_is_set_aside(db: "Sql") -> None:
     assert (db.states(), db.count("leadhook.outbox")) == ({"bad-1": "dead", "good-1": "ready"}, 0)
 
 
-def test_a_lead_that_was_quarantined_comes_back_when_it_is_mended(db: "Sql") -> None:
-    """A change of its row is a new chance."""
+def test_a_lead_that_was_quarantined_comes_back_when_it_is_mended(db: Sql) -> None:
     db.eligible_lead("bad-1")
     db.poison()
     db.note_change("bad-1")
@@ -57,7 +53,7 @@ def test_a_lead_that_was_quarantined_comes_back_when_it_is_mended(db: "Sql") -> 
     assert (db.states(), db.job("bad-1")["reason"]) == ({"bad-1": "ready"}, None)
 
 
-def test_a_lead_id_that_fits_no_index_stops_nobody(db: "Sql") -> None:
+def test_a_lead_id_that_fits_no_index_stops_nobody(db: Sql) -> None:
     """It can't even be set aside; the log has it."""
     monster = db.value("select string_agg(md5(g::text), '') from generate_series(1, 5000) as g")
     db.loosen()
@@ -84,7 +80,7 @@ def test_a_lead_id_that_fits_no_index_stops_nobody(db: "Sql") -> None:
         ("revoke select on public.lead_details from service_role", psycopg.errors.InsufficientPrivilege),
     ],
 )
-def test_a_broken_installation_keeps_the_outbox(db: "Sql", breakage: LiteralString, error: type[psycopg.Error]) -> None:
+def test_a_broken_installation_keeps_the_outbox(db: Sql, breakage: LiteralString, error: type[psycopg.Error]) -> None:
     """No lead is to blame for it: applying the outbox fails as a whole, and with it the claim."""
     db.key()
     db.note_change(db.eligible_lead("lead-1"))
@@ -95,7 +91,7 @@ def test_a_broken_installation_keeps_the_outbox(db: "Sql", breakage: LiteralStri
     assert (db.count("leadhook.outbox"), db.states()) == (1, {})
 
 
-def test_a_statement_timeout_is_never_a_leads_fault(db: "Sql") -> None:
+def test_a_statement_timeout_is_never_a_leads_fault(db: Sql) -> None:
     """It ends the claim, and the outbox rows stay."""
     db.note_change(db.eligible_lead("lead-1"))
     db.run("alter table public.all_leads rename to real_leads")
@@ -114,12 +110,12 @@ def test_a_statement_timeout_is_never_a_leads_fault(db: "Sql") -> None:
         *((code, True) for code in ("22012", "23514", "54000", "P0001", "XX001", "UE123")),
     ],
 )
-def test_only_what_can_be_a_leads_fault_is_blamed_on_it(db: "Sql", code: str, blamed: bool) -> None:  # noqa: FBT001 - a case of the table
+def test_only_what_can_be_a_leads_fault_is_blamed_on_it(db: Sql, code: str, blamed: bool) -> None:  # noqa: FBT001 - a case of the table
     """Concurrency, resources, the operator and the installation are not."""
     assert db.call("leadhook.blames_the_lead", p_sqlstate=code) is blamed
 
 
-def test_a_job_that_somebody_holds_is_put_back_for_later(db: "Sql", connect: "Callable[[], Sql]") -> None:
+def test_a_job_that_somebody_holds_is_put_back_for_later(db: Sql, connect: Callable[[], Sql]) -> None:
     """Applying the outbox waits for no row: the save that holds it may itself wait for the application."""
     db.key()
     db.ready_job("held-by-save", state="leased")
@@ -142,7 +138,7 @@ def test_a_job_that_somebody_holds_is_put_back_for_later(db: "Sql", connect: "Ca
     assert db.ids_of(db.claim()) == ["held-by-save"]
 
 
-def test_a_hint_for_a_job_that_somebody_holds_is_forgotten(db: "Sql", connect: "Callable[[], Sql]") -> None:
+def test_a_hint_for_a_job_that_somebody_holds_is_forgotten(db: Sql, connect: Callable[[], Sql]) -> None:
     """Hints are never stored."""
     db.key()
     db.ready_job("lead-1", state="waiting")

@@ -1,20 +1,17 @@
 """What a change does to a lead's job."""
 
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 NOT_ELIGIBLE: LiteralString = "update public.all_leads set scrapped = false"
 
 
-def test_an_unknown_eligible_lead_becomes_ready(db: "Sql") -> None:
-    """With what found it, since when, and its group."""
+def test_an_unknown_eligible_lead_becomes_ready(db: Sql) -> None:
     db.note_change(db.eligible_lead("lead-1"))
     changed_at = db.value("select changed_at from leadhook.outbox")
     assert db.apply_outbox("webhook") == 1
@@ -32,7 +29,7 @@ def test_an_unknown_eligible_lead_becomes_ready(db: "Sql") -> None:
     assert db.count("leadhook.outbox") == 0
 
 
-def test_an_unknown_lead_that_is_not_eligible_waits(db: "Sql") -> None:
+def test_an_unknown_lead_that_is_not_eligible_waits(db: Sql) -> None:
     """It is registered, so that its prompts row finds it."""
     db.lead("lead-1")
     db.details("lead-1")
@@ -42,8 +39,7 @@ def test_an_unknown_lead_that_is_not_eligible_waits(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("missing", ["lead", "details"])
-def test_a_job_needs_both_rows_of_the_lead(db: "Sql", missing: str) -> None:
-    """One row alone is no lead yet."""
+def test_a_job_needs_both_rows_of_the_lead(db: Sql, missing: str) -> None:
     if missing == "details":
         db.lead("lead-1")
     else:
@@ -53,7 +49,7 @@ def test_a_job_needs_both_rows_of_the_lead(db: "Sql", missing: str) -> None:
     assert db.states() == {}
 
 
-def test_the_latest_change_sets_eligible_at(db: "Sql") -> None:
+def test_the_latest_change_sets_eligible_at(db: Sql) -> None:
     """Several outbox rows in a slice may name the same lead."""
     db.eligible_lead("lead-1")
     db.note_change("lead-1")
@@ -86,8 +82,7 @@ def test_the_latest_change_sets_eligible_at(db: "Sql") -> None:
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
-def test_a_changed_lead_moves(db: "Sql", before: dict[str, Any], eligible: bool, after: dict[str, Any]) -> None:  # noqa: FBT001 - a case of the table
-    """Every state, eligible or not."""
+def test_a_changed_lead_moves(db: Sql, before: dict[str, Any], eligible: bool, after: dict[str, Any]) -> None:  # noqa: FBT001 - a case of the table
     db.ready_job("lead-1", **before)
     if not eligible:
         db.run(NOT_ELIGIBLE)
@@ -97,7 +92,7 @@ def test_a_changed_lead_moves(db: "Sql", before: dict[str, Any], eligible: bool,
     assert {name: job[name] for name in after} == after
 
 
-def test_what_becomes_ready_forgets_why_it_failed(db: "Sql") -> None:
+def test_what_becomes_ready_forgets_why_it_failed(db: Sql) -> None:
     """But keeps what was paid for and never written."""
     db.ready_job("lead-1", state="dead", checkpoint={"score": 80})
     db.note_change("lead-1")
@@ -111,7 +106,7 @@ def test_what_becomes_ready_forgets_why_it_failed(db: "Sql") -> None:
     )
 
 
-def test_a_change_from_before_the_lease_does_not_reopen_a_dead_lead(db: "Sql") -> None:
+def test_a_change_from_before_the_lease_does_not_reopen_a_dead_lead(db: Sql) -> None:
     """Its change was seen by the attempt that failed."""
     db.note_change("lead-1")
     db.ready_job("lead-1", state="dead", leased_snapshot=db.value("select pg_current_snapshot()::text"))
@@ -121,7 +116,7 @@ def test_a_change_from_before_the_lease_does_not_reopen_a_dead_lead(db: "Sql") -
 
 @pytest.mark.parametrize("state", ["ready", "leased", "waiting", "held", "done", "dead"])
 @pytest.mark.parametrize("table", ["all_leads", "lead_details"])
-def test_a_deleted_lead_takes_everything_with_it(db: "Sql", state: str, table: str) -> None:
+def test_a_deleted_lead_takes_everything_with_it(db: Sql, state: str, table: str) -> None:
     """Erasing a person is one DELETE in the application's table, whatever its job does."""
     db.ready_job("lead-1", state=state)
     db.run("insert into leadhook.attempts (lead_id, run, fence, outcome) values ('lead-1', 1, 1, 'saved')")
@@ -140,7 +135,7 @@ def test_a_deleted_lead_takes_everything_with_it(db: "Sql", state: str, table: s
     assert left == [0, 0, 0]
 
 
-def test_a_lead_moves_to_its_new_group(db: "Sql") -> None:
+def test_a_lead_moves_to_its_new_group(db: Sql) -> None:
     """So that the prompts rows of the new group find it; a leased one is not disturbed."""
     db.ready_job("lead-1", state="waiting")
     db.ready_job("lead-2", state="leased")
@@ -150,7 +145,7 @@ def test_a_lead_moves_to_its_new_group(db: "Sql") -> None:
     assert [db.job(lead_id)["tag"] for lead_id in ("lead-1", "lead-2")] == ["new", db.TAG]
 
 
-def test_a_ready_replay_does_not_mind_that_it_was_sent(db: "Sql") -> None:
+def test_a_ready_replay_does_not_mind_that_it_was_sent(db: Sql) -> None:
     """A replay is checked without that one condition; without its other ones it sleeps."""
     replay_id = db.value("insert into leadhook.replays (actor) values ('test') returning id")
     db.ready_job("lead-1", replay_id=replay_id)
@@ -164,7 +159,7 @@ def test_a_ready_replay_does_not_mind_that_it_was_sent(db: "Sql") -> None:
     assert (db.states(), db.job("lead-1")["replay_id"]) == ({"lead-1": "waiting"}, None)
 
 
-def test_a_new_prompts_row_wakes_its_group(db: "Sql") -> None:
+def test_a_new_prompts_row_wakes_its_group(db: Sql) -> None:
     """The waiting, held and dead leads of this user and tag, since the row came."""
     states = {"waiting": "waiting", "held": "held", "dead": "dead", "done": "done"}
     for lead_id, state in states.items():
@@ -183,7 +178,7 @@ def test_a_new_prompts_row_wakes_its_group(db: "Sql") -> None:
     )
 
 
-def test_a_changed_prompts_row_wakes_only_who_waits(db: "Sql") -> None:
+def test_a_changed_prompts_row_wakes_only_who_waits(db: Sql) -> None:
     """No one asked for held and dead leads by editing a text."""
     for state in ("waiting", "held", "dead"):
         db.ready_job(state, state=state)
@@ -192,7 +187,7 @@ def test_a_changed_prompts_row_wakes_only_who_waits(db: "Sql") -> None:
     assert db.states() == {"waiting": "ready", "held": "held", "dead": "dead"}
 
 
-def test_a_held_lead_that_has_an_answer_stays_held(db: "Sql") -> None:
+def test_a_held_lead_that_has_an_answer_stays_held(db: Sql) -> None:
     """Pressing "run" must not buy the whole old backlog again."""
     db.ready_job("answered", state="held")
     db.ready_job("new", state="held")
@@ -202,7 +197,7 @@ def test_a_held_lead_that_has_an_answer_stays_held(db: "Sql") -> None:
     assert db.states() == {"answered": "held", "new": "ready"}
 
 
-def test_prompts_without_a_group_wake_nobody(db: "Sql") -> None:
+def test_prompts_without_a_group_wake_nobody(db: Sql) -> None:
     """A prompts row may hold NULLs."""
     db.make_job("lead-1", state="waiting", user=None)
     db.note_prompts_changes(user=None)
@@ -211,7 +206,7 @@ def test_prompts_without_a_group_wake_nobody(db: "Sql") -> None:
     assert (db.states(), db.count("leadhook.outbox")) == ({"lead-1": "waiting"}, 0)
 
 
-def test_a_change_of_everything_looks_at_every_job(db: "Sql") -> None:
+def test_a_change_of_everything_looks_at_every_job(db: Sql) -> None:
     """After a truncate: the gone go, the rest is checked; nothing is reopened or released."""
     for state in ("waiting", "ready", "held", "done", "dead", "leased"):
         db.ready_job(state, state=state)

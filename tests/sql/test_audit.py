@@ -1,25 +1,22 @@
 """Who did what, and why, whichever door the call came by."""
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import psycopg
 import pytest
+from tests.sql.conftest import Row, Sql
 
 from leadhook.domain.console import Action, Audit, AuditFilter
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
 
 WHO = {"p_actor": " admin:12345678 ", "p_reason": "tests"}
 
 
-def audit(db: "Sql", before: int | None = None, limit: int = 25, **fields: Any) -> Audit:
-    """Call `leadhook_audit`."""
+def audit(db: Sql, before: int | None = None, limit: int = 25, **fields: Any) -> Audit:
     wanted = AuditFilter(**fields).model_dump(mode="json", exclude_none=True)
     return Audit.model_validate(db.rpc("leadhook_audit", p_filter=wanted, p_before=before, p_limit=limit))
 
 
-def test_every_action_is_noted_by_the_function_that_acts(db: "Sql") -> None:
+def test_every_action_is_noted_by_the_function_that_acts(db: Sql) -> None:
     """With who, why and what; no lead is named, and what only reads notes nothing."""
     user = {"p_user_id": db.USER}
     db.ready_job("lead-secret", state="done")
@@ -71,8 +68,7 @@ def test_every_action_is_noted_by_the_function_that_acts(db: "Sql") -> None:
     assert {entry.action for entry in entries} == set(get_args(Action))
 
 
-def test_a_call_that_names_no_one_acts_on_nothing(db: "Sql") -> None:
-    """PT400, and no entry."""
+def test_a_call_that_names_no_one_acts_on_nothing(db: Sql) -> None:
     calls: dict[str, Row] = {
         "replay_stop": {"p_replay_id": 1},
         "release_backlog": {"p_user_id": db.USER, "p_tag": db.TAG},
@@ -85,8 +81,7 @@ def test_a_call_that_names_no_one_acts_on_nothing(db: "Sql") -> None:
     assert db.count("leadhook.audit") == 0
 
 
-def test_the_audit_is_filtered_and_comes_in_pages(db: "Sql") -> None:
-    """Newest first; hostile text is text."""
+def test_the_audit_is_filtered_and_comes_in_pages(db: Sql) -> None:
     for n in range(5):
         db.rpc("leadhook_pause", p_user_id=db.USER, p_tag=f"t{n}", p_actor=f"cli:{n % 2}", p_reason="<b>'; --")
     db.rpc("leadhook_set_budget", p_daily_usd=1, p_actor="cli:0")
@@ -100,8 +95,7 @@ def test_the_audit_is_filtered_and_comes_in_pages(db: "Sql") -> None:
     assert audit(db, actor="' or true; --").entries == ()
 
 
-def test_the_audit_is_kept_for_a_year(db: "Sql") -> None:
-    """A sweep removes what is older."""
+def test_the_audit_is_kept_for_a_year(db: Sql) -> None:
     db.run("insert into leadhook.audit (actor, action, at) values ('a', 'erase', now() - interval '366 days')")
     db.run("insert into leadhook.audit (actor, action, at) values ('b', 'erase', now() - interval '364 days')")
     db.run("select leadhook.sweep_records(clock_timestamp())")

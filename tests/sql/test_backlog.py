@@ -2,47 +2,39 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from tests.commands import SqlStore, as_arguments, use_store
+from tests.commands import Run, SqlStore, as_arguments, use_store
+from tests.sql.conftest import Sql
 
 from leadhook.store.errors import explain
-
-if TYPE_CHECKING:
-    from tests.commands import Run
-    from tests.sql.conftest import Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
 
 
-def release(leadhook: "Run", **options: object) -> int:
-    """Release held leads; how many they were."""
+def release(leadhook: Run, **options: object) -> int:
     code, out, err = leadhook("backlog", "release", "--yes", "--json", *as_arguments(options))
     assert code == 0, err
     count: int = json.loads(out)["released"]
     return count
 
 
-def count(leadhook: "Run", **options: object) -> int:
-    """How many leads a release would let go."""
+def count(leadhook: Run, **options: object) -> int:
     code, out, err = leadhook("backlog", "release", "--dry-run", "--json", *as_arguments(options))
     assert code == 0, err
     found: int = json.loads(out)["count"]
     return found
 
 
-def shown(leadhook: "Run") -> list[str]:
-    """The lines of `leadhook backlog status`."""
+def shown(leadhook: Run) -> list[str]:
     code, out, err = leadhook("backlog", "status")
     assert code == 0, err
     return out.splitlines()
 
 
-def hold(db: "Sql", n: int, **group: object) -> list[str]:
-    """Eligible leads whose jobs are held."""
+def hold(db: Sql, n: int, **group: object) -> list[str]:
     ids = db.eligible_leads(n, **group)  # type: ignore[arg-type]  # the group is two texts
     db.run(
         "insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, source)"
@@ -53,18 +45,16 @@ def hold(db: "Sql", n: int, **group: object) -> list[str]:
     return ids
 
 
-def answer(db: "Sql", *lead_ids: str) -> None:
-    """Rows of llm_response from before."""
+def answer(db: Sql, *lead_ids: str) -> None:
     for lead_id in lead_ids:
         db.run("insert into public.llm_response (lead_id, score) values (%(id)s, 70)", id=lead_id)
 
 
-def in_state(db: "Sql", state: str) -> list[str]:
-    """Leads whose jobs are in this state."""
+def in_state(db: Sql, state: str) -> list[str]:
     return sorted(lead for lead, found in db.states().items() if found == state)
 
 
-def test_release_lets_go_exactly_as_many_as_asked_for(leadhook: "Run", db: "Sql") -> None:
+def test_release_lets_go_exactly_as_many_as_asked_for(leadhook: Run, db: Sql) -> None:
     """By lead_id; they have low priority, so that fresh leads go first, and say what released them."""
     ids = hold(db, 1200)
     assert release(leadhook, limit=700) == 700
@@ -75,8 +65,7 @@ def test_release_lets_go_exactly_as_many_as_asked_for(leadhook: "Run", db: "Sql"
     assert in_state(db, "held") == []
 
 
-def test_released_leads_are_claimed_behind_a_fresh_one(leadhook: "Run", keyed: "Sql") -> None:
-    """And each with all that its score needs."""
+def test_released_leads_are_claimed_behind_a_fresh_one(leadhook: Run, keyed: Sql) -> None:
     ids = hold(keyed, 3)
     release(leadhook)
     keyed.ready_job("fresh")
@@ -86,7 +75,7 @@ def test_released_leads_are_claimed_behind_a_fresh_one(leadhook: "Run", keyed: "
 
 
 def test_release_sends_a_webhook_after_each_slice_that_let_leads_go(
-    leadhook: "Run", wired: "Sql", monkeypatch: pytest.MonkeyPatch
+    leadhook: Run, wired: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that sleeps until its next sweep is woken."""
     hold(wired, 2)
@@ -96,7 +85,7 @@ def test_release_sends_a_webhook_after_each_slice_that_let_leads_go(
     assert [row["reason"] for row in wired.rows("select reason from leadhook.webhooks")] == ["backlog"]
 
 
-def test_release_does_not_redo_what_has_an_answer(leadhook: "Run", db: "Sql") -> None:
+def test_release_does_not_redo_what_has_an_answer(leadhook: Run, db: Sql) -> None:
     """It stays held, does not count, and says so; with redo it goes."""
     ids = hold(db, 5)
     answer(db, ids[0], ids[2])
@@ -108,7 +97,7 @@ def test_release_does_not_redo_what_has_an_answer(leadhook: "Run", db: "Sql") ->
     assert in_state(db, "held") == []
 
 
-def test_release_counts_only_what_is_eligible_still(leadhook: "Run", db: "Sql") -> None:
+def test_release_counts_only_what_is_eligible_still(leadhook: Run, db: Sql) -> None:
     """A predecessor has sent one, another one's details are gone: 2 asked for are 2 got."""
     ids = hold(db, 5)
     db.run("update public.lead_details set sent_to_llm = true where lead_id = %(id)s", id=ids[0])
@@ -117,7 +106,7 @@ def test_release_counts_only_what_is_eligible_still(leadhook: "Run", db: "Sql") 
     assert db.states() == {ids[0]: "waiting", ids[2]: "ready", ids[3]: "ready", ids[4]: "held"}
 
 
-def test_release_goes_by_who_asked_last(leadhook: "Run", db: "Sql") -> None:
+def test_release_goes_by_who_asked_last(leadhook: Run, db: Sql) -> None:
     """Groups by their newest prompts row."""
     old = hold(db, 2, prefix="a-")
     new = hold(db, 2, prefix="b-", user=OTHER)
@@ -126,8 +115,7 @@ def test_release_goes_by_who_asked_last(leadhook: "Run", db: "Sql") -> None:
     assert in_state(db, "ready") == [old[0], *new]
 
 
-def test_release_can_be_narrowed(leadhook: "Run", db: "Sql") -> None:
-    """To a user, a tag, and those who asked since a day."""
+def test_release_can_be_narrowed(leadhook: Run, db: Sql) -> None:
     mine = hold(db, 2, prefix="a-")
     hold(db, 2, prefix="b-", user=OTHER)
     other_tag = hold(db, 2, prefix="c-", tag="other")
@@ -144,9 +132,8 @@ def test_release_can_be_narrowed(leadhook: "Run", db: "Sql") -> None:
     ("wish", "expected"), [({}, 4), ({"redo": True}, 5), ({"limit": 3}, 3), ({"limit": 9}, 4), ({"tag": "x"}, 0)]
 )
 def test_a_dry_run_counts_what_a_release_lets_go(
-    leadhook: "Run", db: "Sql", wish: dict[str, object], expected: int
+    leadhook: Run, db: Sql, wish: dict[str, object], expected: int
 ) -> None:
-    """And changes nothing."""
     ids = hold(db, 6)
     answer(db, ids[0])
     db.run("update public.lead_details set sent_to_llm = true where lead_id = %(id)s", id=ids[1])
@@ -155,8 +142,7 @@ def test_a_dry_run_counts_what_a_release_lets_go(
     assert release(leadhook, **wish) == expected
 
 
-def test_status_tells_what_is_held_and_whose(leadhook: "Run", db: "Sql") -> None:
-    """Before and after the first round."""
+def test_status_tells_what_is_held_and_whose(leadhook: Run, db: Sql) -> None:
     ids = hold(db, 3)
     answer(db, ids[0])
     said = shown(leadhook)
@@ -169,7 +155,7 @@ def test_status_tells_what_is_held_and_whose(leadhook: "Run", db: "Sql") -> None
     assert len(said) == 4
 
 
-def test_status_notices_a_predecessor_among_held_leads(leadhook: "Run", db: "Sql") -> None:
+def test_status_notices_a_predecessor_among_held_leads(leadhook: Run, db: Sql) -> None:
     """It takes them one after the other, without a fence."""
     ids = hold(db, 3)
     db.run("update public.lead_details set sent_to_llm = true where lead_id = any (%(ids)s)", ids=ids[:2])
@@ -178,7 +164,7 @@ def test_status_notices_a_predecessor_among_held_leads(leadhook: "Run", db: "Sql
     assert said[-1].startswith("is the predecessor still running?")
 
 
-def test_status_notices_a_predecessor_that_was_faster(leadhook: "Run", keyed: "Sql") -> None:
+def test_status_notices_a_predecessor_that_was_faster(leadhook: Run, keyed: Sql) -> None:
     """The lead is sent elsewhere during its run: the save finds it unwanted, and the cost is wasted."""
     lease = keyed.leased_lead("a")
     keyed.run("update public.lead_details set sent_to_llm = true")
@@ -188,8 +174,7 @@ def test_status_notices_a_predecessor_that_was_faster(leadhook: "Run", keyed: "S
     assert any(line.startswith("1 leads were marked as sent by something else in the last 24 hours") for line in said)
 
 
-def test_backlog_wants_the_migrations_first(leadhook: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
-    """In words."""
+def test_backlog_wants_the_migrations_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     use_store(monkeypatch, _OldDatabase())
     code, _, err = leadhook("backlog", "status")
     assert (code, "run `leadhook migrate`" in err) == (1, True)

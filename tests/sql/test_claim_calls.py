@@ -1,21 +1,15 @@
 """Claims at the same time, wrong arguments, and hints."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.sql.conftest import Sql
-
-    Connect = Callable[[], Sql]
+from tests.sql.conftest import Connect, Sql
 
 
 @pytest.mark.parametrize("lock", ["lock_claims", "lock_outbox"])
-def test_a_claim_that_waits_too_long_says_busy(keyed: "Sql", connect: "Connect", lock: LiteralString) -> None:
+def test_a_claim_that_waits_too_long_says_busy(keyed: Sql, connect: Connect, lock: LiteralString) -> None:
     """A normal reply with the caller's last user; nothing is leased, and the lock is not kept."""
     keyed.ready_job("lead-1")
     last_user = str(keyed.USER)
@@ -28,12 +22,11 @@ def test_a_claim_that_waits_too_long_says_busy(keyed: "Sql", connect: "Connect",
     assert keyed.ids_of(keyed.claim()) == ["lead-1"]
 
 
-def test_claims_are_serial(keyed: "Sql", connect: "Connect") -> None:
-    """Four workers at once share 60 leads without one being handed out twice."""
+def test_claims_are_serial(keyed: Sql, connect: Connect) -> None:
     for lead_id in keyed.eligible_leads(60):
         keyed.make_job(lead_id)
 
-    def work(db: "Sql") -> list[str]:
+    def work(db: Sql) -> list[str]:
         found: list[str] = []
         while (batch := db.claim(4))["leads"] or batch["busy"]:
             found += db.ids_of(batch)
@@ -61,8 +54,7 @@ def test_claims_are_serial(keyed: "Sql", connect: "Connect") -> None:
     ],
     ids=str,
 )
-def test_wrong_arguments_are_the_callers_bug(keyed: "Sql", wrong: dict[str, Any], words: str) -> None:
-    """They say what is wrong, and nothing is done."""
+def test_wrong_arguments_are_the_callers_bug(keyed: Sql, wrong: dict[str, Any], words: str) -> None:
     keyed.ready_job("lead-1")
     right = {
         "p_token": "00000000-0000-4000-8000-00000000000a",
@@ -75,7 +67,7 @@ def test_wrong_arguments_are_the_callers_bug(keyed: "Sql", wrong: dict[str, Any]
     assert (caught.value.sqlstate, keyed.states()) == ("PT400", {"lead-1": "ready"})
 
 
-def test_arguments_have_defaults(keyed: "Sql") -> None:
+def test_arguments_have_defaults(keyed: Sql) -> None:
     """Cursor, hints and source may be left out, or be null where nothing is meant."""
     keyed.ready_job("lead-1")
     token = "00000000-0000-4000-8000-00000000000a"
@@ -89,13 +81,13 @@ def test_arguments_have_defaults(keyed: "Sql") -> None:
 
 
 @pytest.mark.parametrize("source", ["start", "webhook", "retry", "sweep"])
-def test_what_woke_the_worker_is_what_found_the_lead(keyed: "Sql", source: str) -> None:
+def test_what_woke_the_worker_is_what_found_the_lead(keyed: Sql, source: str) -> None:
     """For what this claim's drain makes ready."""
     keyed.note_change(keyed.eligible_lead("lead-1"))
     assert keyed.claim(source=source)["leads"][0]["source"] == source
 
 
-def test_a_hint_makes_an_unknown_lead_ready(keyed: "Sql") -> None:
+def test_a_hint_makes_an_unknown_lead_ready(keyed: Sql) -> None:
     """Plain dashboard webhooks work without our triggers; nothing is stored of the hint."""
     keyed.eligible_lead("lead-1")
     batch = keyed.claim(hints=["lead-1", "nobody", "lead-1"])
@@ -103,15 +95,14 @@ def test_a_hint_makes_an_unknown_lead_ready(keyed: "Sql") -> None:
     assert (keyed.count("leadhook.outbox"), keyed.states()) == (0, {"lead-1": "leased"})
 
 
-def test_a_hint_registers_an_unknown_lead_that_waits(keyed: "Sql") -> None:
-    """So that its prompts row finds it."""
+def test_a_hint_registers_an_unknown_lead_that_waits(keyed: Sql) -> None:
     keyed.lead("lead-1")
     keyed.details("lead-1")
     keyed.claim(hints=["lead-1"])
     assert keyed.states() == {"lead-1": "waiting"}
 
 
-def test_a_hint_makes_a_waiting_lead_ready_and_changes_nothing_else(keyed: "Sql") -> None:
+def test_a_hint_makes_a_waiting_lead_ready_and_changes_nothing_else(keyed: Sql) -> None:
     """Anyone who knows the static header could send it: it reopens, releases and erases nothing."""
     states = ("waiting", "ready", "held", "done", "dead")
     for state in states:
@@ -128,7 +119,7 @@ def test_a_hint_makes_a_waiting_lead_ready_and_changes_nothing_else(keyed: "Sql"
     assert keyed.job("moved")["tag"] == keyed.TAG
 
 
-def test_hints_are_checked_after_the_outbox_is_applied(keyed: "Sql") -> None:
+def test_hints_are_checked_after_the_outbox_is_applied(keyed: Sql) -> None:
     """A change of the same lead in the outbox is applied first, so its source is the webhook."""
     keyed.note_change(keyed.eligible_lead("lead-1"))
     assert keyed.claim(hints=["lead-1"])["leads"][0]["source"] == "webhook"

@@ -1,19 +1,16 @@
 """Repeated claims, leases that ran out, and leads that are no longer wanted."""
 
-from typing import TYPE_CHECKING, LiteralString
+from collections.abc import Callable
+from typing import LiteralString
 from uuid import uuid4
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.sql.conftest import Row, Sql
+from tests.sql.conftest import Row, Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves", "one_utc_day")
 
 
-def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") -> None:
+def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: Sql) -> None:
     """Its first reply was lost; the leases run from now."""
     keyed.ready_job("lead-1")
     keyed.ready_job("lead-2")
@@ -27,7 +24,7 @@ def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") 
     assert keyed.value("select min(lease_until) > clock_timestamp() + interval '20 s' from leadhook.jobs")
 
 
-def test_a_clock_that_was_turned_back_hides_no_lease_that_ran_out(keyed: "Sql") -> None:
+def test_a_clock_that_was_turned_back_hides_no_lease_that_ran_out(keyed: Sql) -> None:
     """What is noted about leases is by the clock; a new lease never ends before it."""
     keyed.ready_job("lead-1")
     keyed.ready_job("lead-2")
@@ -41,7 +38,7 @@ def test_a_clock_that_was_turned_back_hides_no_lease_that_ran_out(keyed: "Sql") 
     assert keyed.value("select max(lease_until) < clock_timestamp() + interval '31 s' from leadhook.jobs")
 
 
-def test_a_repeated_claim_returns_only_what_is_still_leased(keyed: "Sql") -> None:
+def test_a_repeated_claim_returns_only_what_is_still_leased(keyed: Sql) -> None:
     """Part of the batch may have been saved or lost in the meantime."""
     token = uuid4()
     for lead_id in ("lead-1", "lead-2", "lead-3"):
@@ -56,7 +53,7 @@ def test_a_repeated_claim_returns_only_what_is_still_leased(keyed: "Sql") -> Non
     assert keyed.ids_of(keyed.claim(token=token)) == ["lead-3"]
 
 
-def test_a_repeated_claim_keeps_its_own_expired_leases(keyed: "Sql") -> None:
+def test_a_repeated_claim_keeps_its_own_expired_leases(keyed: Sql) -> None:
     """No one else took them, and the caller starts only now."""
     token = uuid4()
     keyed.ready_job("lead-1")
@@ -66,7 +63,7 @@ def test_a_repeated_claim_keeps_its_own_expired_leases(keyed: "Sql") -> None:
     assert (again["fence"], again["attempts"]) == (lease["fence"], 0)
 
 
-def test_a_repeated_claim_without_a_key_gives_its_leads_back(keyed: "Sql") -> None:
+def test_a_repeated_claim_without_a_key_gives_its_leads_back(keyed: Sql) -> None:
     """Nothing is handed out that can't be worked on; no attempt is spent."""
     token = uuid4()
     keyed.ready_job("lead-1")
@@ -76,14 +73,13 @@ def test_a_repeated_claim_without_a_key_gives_its_leads_back(keyed: "Sql") -> No
     assert (keyed.states(), keyed.job("lead-1")["attempts"]) == ({"lead-1": "ready"}, 0)
 
 
-def test_a_lease_in_force_is_not_taken(keyed: "Sql") -> None:
-    """Not even by the worker that holds it."""
+def test_a_lease_in_force_is_not_taken(keyed: Sql) -> None:
     keyed.ready_job("lead-1")
     keyed.claim()
     assert keyed.claim()["leads"] == []
 
 
-def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: "Sql") -> None:
+def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: Sql) -> None:
     """Under a new fence, with what was paid for, and a line in attempts."""
     keyed.ready_job("lead-1", checkpoint={"score": 1})
     (lost,) = keyed.claim(worker="dead-worker")["leads"]
@@ -100,7 +96,7 @@ def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: "Sql"
     assert attempt["leased_at"] < attempt["finished_at"]
 
 
-def test_the_third_lease_in_a_row_that_expires_is_the_end(keyed: "Sql") -> None:
+def test_the_third_lease_in_a_row_that_expires_is_the_end(keyed: Sql) -> None:
     """A lead that kills its workers is dead, with the reason, and what was paid stays for a replay."""
     keyed.ready_job("lead-1", attempts=2, checkpoint={"score": 1})
     for _ in range(3):
@@ -114,7 +110,7 @@ def test_the_third_lease_in_a_row_that_expires_is_the_end(keyed: "Sql") -> None:
     assert job["finished_at"] is not None
 
 
-def test_a_lead_that_was_given_back_in_between_is_not_suspected_any_more(keyed: "Sql") -> None:
+def test_a_lead_that_was_given_back_in_between_is_not_suspected_any_more(keyed: Sql) -> None:
     """Only leases that expire in a row count."""
     keyed.ready_job("lead-1")
     for _ in range(4):
@@ -125,7 +121,7 @@ def test_a_lead_that_was_given_back_in_between_is_not_suspected_any_more(keyed: 
     assert keyed.states() == {"lead-1": "ready"}
 
 
-def test_leads_of_a_lost_worker_are_handed_out_one_by_one(keyed: "Sql") -> None:
+def test_leads_of_a_lost_worker_are_handed_out_one_by_one(keyed: Sql) -> None:
     """Whichever of them it was that ended the process, it takes no neighbour along again; other leads come together."""
     for number in range(4):
         keyed.ready_job(f"lead-{number}")
@@ -141,7 +137,7 @@ def test_leads_of_a_lost_worker_are_handed_out_one_by_one(keyed: "Sql") -> None:
 
 
 @pytest.mark.parametrize("moment", ["when it is claimed", "when all are at work"])
-def test_one_lead_that_ends_every_process_is_found_and_its_neighbours_live(keyed: "Sql", moment: str) -> None:
+def test_one_lead_that_ends_every_process_is_found_and_its_neighbours_live(keyed: Sql, moment: str) -> None:
     """Sixteen were held with it; none of them spends an attempt or is given up."""
     leads = [keyed.ready_job(f"lead-{number:02}") for number in range(16)]
     for process in range(30):
@@ -163,7 +159,7 @@ def test_one_lead_that_ends_every_process_is_found_and_its_neighbours_live(keyed
 
 @pytest.mark.parametrize(("evidence", "booked"), [("none", 0), ("renewed", 0), ("called", 1), ("claimed more", 1)])
 def test_a_lease_that_expired_costs_what_was_reserved_once_a_call_began(
-    keyed: "Sql", evidence: str, booked: float
+    keyed: Sql, evidence: str, booked: float
 ) -> None:
     """As far as its worker said, by a renewal or by claiming more."""
     price = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
@@ -183,7 +179,7 @@ def test_a_lease_that_expired_costs_what_was_reserved_once_a_call_began(
     assert keyed.value("select coalesce(sum(wasted_usd), 0) from leadhook.costs") == booked
 
 
-def test_a_repeated_claim_with_a_smaller_limit_gives_the_rest_back(keyed: "Sql") -> None:
+def test_a_repeated_claim_with_a_smaller_limit_gives_the_rest_back(keyed: Sql) -> None:
     """A reply that can't be read can be asked for again in parts; no attempt is spent."""
     for number in range(4):
         keyed.ready_job(f"lead-{number}")
@@ -194,7 +190,7 @@ def test_a_repeated_claim_with_a_smaller_limit_gives_the_rest_back(keyed: "Sql")
     assert {keyed.job(lead["lead_id"])["attempts"] for lead in first} == {0}
 
 
-def test_a_bare_claim_names_its_leases_and_reads_nothing_else(keyed: "Sql") -> None:
+def test_a_bare_claim_names_its_leases_and_reads_nothing_else(keyed: Sql) -> None:
     """The same token asks for the rest later."""
     keyed.ready_job("lead-1")
     token = uuid4()
@@ -204,8 +200,7 @@ def test_a_bare_claim_names_its_leases_and_reads_nothing_else(keyed: "Sql") -> N
     assert bare == keyed.lease_of(whole)
 
 
-def test_a_replay_asked_for_while_leased_runs_when_the_last_lease_expired(keyed: "Sql") -> None:
-    """The run ends dead, and the next one begins."""
+def test_a_replay_asked_for_while_leased_runs_when_the_last_lease_expired(keyed: Sql) -> None:
     replay_id = keyed.value("insert into leadhook.replays (actor) values ('test') returning id")
     keyed.ready_job("lead-1", state="leased", deaths=2, replay_after=replay_id)
     keyed.age_job("lead-1", 31)
@@ -215,7 +210,7 @@ def test_a_replay_asked_for_while_leased_runs_when_the_last_lease_expired(keyed:
     assert (job["replay_id"], job["replay_after"], job["deaths"]) == (replay_id, None, 0)
 
 
-def test_an_expired_lease_goes_first_in_its_group(keyed: "Sql") -> None:
+def test_an_expired_lease_goes_first_in_its_group(keyed: Sql) -> None:
     """It was due before the others, and still is."""
     keyed.ready_job("lead-1")
     keyed.claim()
@@ -224,7 +219,7 @@ def test_an_expired_lease_goes_first_in_its_group(keyed: "Sql") -> None:
     assert keyed.ids_of(keyed.claim(1)) == ["lead-1"]
 
 
-def test_an_expired_lease_that_is_being_saved_is_left_alone(keyed: "Sql", connect: "Callable[[], Sql]") -> None:
+def test_an_expired_lease_that_is_being_saved_is_left_alone(keyed: Sql, connect: Callable[[], Sql]) -> None:
     """The holder of the row decides; the claim does not wait."""
     keyed.ready_job("lead-1")
     keyed.claim()
@@ -244,7 +239,7 @@ def test_an_expired_lease_that_is_being_saved_is_left_alone(keyed: "Sql", connec
         "delete from public.prompts",
     ],
 )
-def test_a_ready_lead_that_is_no_longer_wanted_sleeps_instead(keyed: "Sql", change: LiteralString) -> None:
+def test_a_ready_lead_that_is_no_longer_wanted_sleeps_instead(keyed: Sql, change: LiteralString) -> None:
     """Eligibility is checked again when a lead is leased."""
     keyed.ready_job("lead-1")
     keyed.run(change)
@@ -252,7 +247,7 @@ def test_a_ready_lead_that_is_no_longer_wanted_sleeps_instead(keyed: "Sql", chan
 
 
 @pytest.mark.parametrize("table", ["public.all_leads", "public.lead_details"])
-def test_a_ready_lead_that_is_gone_is_forgotten(keyed: "Sql", table: str) -> None:
+def test_a_ready_lead_that_is_gone_is_forgotten(keyed: Sql, table: str) -> None:
     """Even if the change left no outbox row."""
     keyed.ready_job("lead-1")
     deletes: dict[str, LiteralString] = {
@@ -263,8 +258,7 @@ def test_a_ready_lead_that_is_gone_is_forgotten(keyed: "Sql", table: str) -> Non
     assert (keyed.claim()["leads"], keyed.states()) == ([], {})
 
 
-def test_a_replay_is_handed_out_though_it_was_sent(keyed: "Sql") -> None:
-    """Checked without that one condition, but with the others."""
+def test_a_replay_is_handed_out_though_it_was_sent(keyed: Sql) -> None:
     replay_id = keyed.value("insert into leadhook.replays (actor) values ('test') returning id")
     for lead_id in ("lead-1", "lead-2"):
         keyed.ready_job(lead_id, replay_id=replay_id, low_priority=True)
@@ -274,7 +268,7 @@ def test_a_replay_is_handed_out_though_it_was_sent(keyed: "Sql") -> None:
     assert keyed.states() == {"lead-1": "leased", "lead-2": "waiting"}
 
 
-def test_a_lead_is_handed_out_with_the_prompts_of_its_present_group(keyed: "Sql") -> None:
+def test_a_lead_is_handed_out_with_the_prompts_of_its_present_group(keyed: Sql) -> None:
     """It may have moved since its job was made."""
     keyed.ready_job("lead-1")
     keyed.prompts(tag="new", message_prompt="New group")
@@ -283,7 +277,7 @@ def test_a_lead_is_handed_out_with_the_prompts_of_its_present_group(keyed: "Sql"
     assert (batch["leads"][0]["lead"]["tag"], batch["prompts"]["0"]["message_prompt"]) == ("new", "New group")
 
 
-def test_a_batch_of_unwanted_leads_asks_for_another_claim(keyed: "Sql") -> None:
+def test_a_batch_of_unwanted_leads_asks_for_another_claim(keyed: Sql) -> None:
     """More is ready behind them, and slots are free."""
     for number in range(3):
         keyed.ready_job(f"stale-{number}", available_at="2026-01-01T00:00:00Z")

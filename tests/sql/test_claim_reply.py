@@ -2,20 +2,17 @@
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import pytest
 from pydantic import TypeAdapter
+from tests.sql.conftest import Sql
 from tests.sql.explained import read_blocks
 
 from leadhook.domain.job import ApiKey, ClaimedLead
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.sql.conftest import Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 TABLES = ("all_leads", "lead_details", "prompts")
@@ -25,8 +22,7 @@ OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 ODD_IDS = ["it's", 'quo"ted', "sla/sh\\es", "{a,b}", "😀 emoji", "%s %(id)s", " blanks ", "new\nline", "null"]
 
 
-def test_a_claim_hands_out_all_that_a_score_needs(keyed: "Sql") -> None:
-    """The fields, the lease, the prompts and the keys."""
+def test_a_claim_hands_out_all_that_a_score_needs(keyed: Sql) -> None:
     keyed.lead("lead-1", linkedin_url="https://example.com/in/ada")
     keyed.details("lead-1", name="Ada", title="CTO", location="London", company_name="Engines", experience="10 years",
                   skills="math", bio="Wrote the first program.", profile_url="p", company_page_url="c")  # fmt: skip
@@ -64,7 +60,7 @@ def test_a_claim_hands_out_all_that_a_score_needs(keyed: "Sql") -> None:
     assert batch["keys"] == [key]
 
 
-def test_the_reply_is_what_the_domain_says(keyed: "Sql") -> None:
+def test_the_reply_is_what_the_domain_says(keyed: Sql) -> None:
     """Each part validates as the type that the service makes of it."""
     keyed.note_change(keyed.eligible_lead("lead-1"))
     batch = keyed.claim()
@@ -78,7 +74,7 @@ def test_the_reply_is_what_the_domain_says(keyed: "Sql") -> None:
     }  # fmt: skip
 
 
-def test_a_claim_leases_what_it_hands_out(keyed: "Sql") -> None:
+def test_a_claim_leases_what_it_hands_out(keyed: Sql) -> None:
     """By the database's clock, for as long as controls says, under the caller's token and name."""
     keyed.control(lease_s=12.5)
     keyed.ready_job("lead-1")
@@ -90,7 +86,7 @@ def test_a_claim_leases_what_it_hands_out(keyed: "Sql") -> None:
     assert abs(keyed.value("select clock_timestamp()") - job["leased_at"]) < timedelta(seconds=30)
 
 
-def test_fences_only_grow(keyed: "Sql") -> None:
+def test_fences_only_grow(keyed: Sql) -> None:
     """A lease never has the number of an earlier one, of whatever lead."""
     fences = []
     for number in range(5):
@@ -100,8 +96,7 @@ def test_fences_only_grow(keyed: "Sql") -> None:
     assert len(fences) == 5
 
 
-def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: "Sql") -> None:
-    """From the change to this claim."""
+def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: Sql) -> None:
     keyed.note_change(keyed.eligible_lead("lead-1"))
     keyed.run("update leadhook.outbox set changed_at = changed_at - interval '90 s'")
     changed_at = keyed.value("select changed_at from leadhook.outbox")
@@ -110,7 +105,7 @@ def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: "Sql") -> 
     assert 90_000 <= lead["waited_ms"] < 120_000
 
 
-def test_each_distinct_prompts_row_travels_once(keyed: "Sql") -> None:
+def test_each_distinct_prompts_row_travels_once(keyed: Sql) -> None:
     """Fifty leads of two groups cost two texts, the newest of each."""
     for number in range(6):
         keyed.ready_job(f"a-{number}", tag="a")
@@ -123,15 +118,13 @@ def test_each_distinct_prompts_row_travels_once(keyed: "Sql") -> None:
     assert len(batch["prompts"]) == 2
 
 
-def test_what_was_paid_for_travels_with_the_lead(keyed: "Sql") -> None:
-    """And the attempts of this run."""
+def test_what_was_paid_for_travels_with_the_lead(keyed: Sql) -> None:
     keyed.ready_job("lead-1", checkpoint={"score": {"score": 80}}, attempts=2, run=3)
     (lead,) = keyed.claim()["leads"]
     assert (lead["checkpoint"], lead["attempts"], lead["run"]) == ({"score": {"score": 80}}, 2, 3)
 
 
-def test_a_lead_with_nulls_everywhere_is_handed_out(keyed: "Sql") -> None:
-    """Only its id is sure."""
+def test_a_lead_with_nulls_everywhere_is_handed_out(keyed: Sql) -> None:
     keyed.loosen()
     keyed.run(
         "insert into public.all_leads (lead_id, user_id, tag, scrapped) values ('bare', %(u)s, 't', true)", u=keyed.USER
@@ -145,14 +138,13 @@ def test_a_lead_with_nulls_everywhere_is_handed_out(keyed: "Sql") -> None:
     assert set(batch["prompts"]["0"].values()) == {None}
 
 
-def test_odd_lead_ids_are_handed_out(keyed: "Sql") -> None:
-    """Quotes, slashes, braces, emoji, blanks: text is text."""
+def test_odd_lead_ids_are_handed_out(keyed: Sql) -> None:
     for lead_id in ODD_IDS:
         keyed.note_change(keyed.eligible_lead(lead_id))
     assert sorted(keyed.ids_of(keyed.claim())) == sorted(ODD_IDS)
 
 
-def test_structured_columns_come_as_text(keyed: "Sql") -> None:
+def test_structured_columns_come_as_text(keyed: Sql) -> None:
     """JSON text in experience, and a jsonb column for skills: none of it is part of the reply's own JSON."""
     keyed.run("alter table public.lead_details alter column skills type jsonb using null")
     keyed.lead("lead-1")
@@ -164,7 +156,7 @@ def test_structured_columns_come_as_text(keyed: "Sql") -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "json", "jsonb"])
-def test_every_field_is_cut(keyed: "Sql", kind: str) -> None:
+def test_every_field_is_cut(keyed: Sql, kind: str) -> None:
     """Far above what a model may see of it; a prompts row at one character above what is taken of it."""
     structured = ("experience", "skills")
     for column in structured:
@@ -187,7 +179,7 @@ def test_every_field_is_cut(keyed: "Sql", kind: str) -> None:
     assert len(batch["prompts"]["0"]["message_prompt"]) == 100_001
 
 
-def test_a_reply_is_bounded_and_holds_one_lead_at_least(keyed: "Sql") -> None:
+def test_a_reply_is_bounded_and_holds_one_lead_at_least(keyed: Sql) -> None:
     """What does not fit is the next claim's; nothing of it is spent."""
     keyed.control(claim_bytes=50_000)
     for number in range(5):
@@ -200,7 +192,7 @@ def test_a_reply_is_bounded_and_holds_one_lead_at_least(keyed: "Sql") -> None:
     assert keyed.value("select count(*) from leadhook.attempts") == 0
 
 
-def test_prompts_count_once_against_the_bound(keyed: "Sql") -> None:
+def test_prompts_count_once_against_the_bound(keyed: Sql) -> None:
     """Leads of one group share them."""
     keyed.control(claim_bytes=50_000)
     for number in range(5):
@@ -209,7 +201,7 @@ def test_prompts_count_once_against_the_bound(keyed: "Sql") -> None:
     assert len(keyed.claim()["leads"]) == 5
 
 
-def test_duplicate_rows_of_a_lead_make_one_lead(keyed: "Sql") -> None:
+def test_duplicate_rows_of_a_lead_make_one_lead(keyed: Sql) -> None:
     """Two rows in all_leads and two in lead_details."""
     keyed.loosen()
     keyed.eligible_lead("lead-1")
@@ -221,7 +213,7 @@ def test_duplicate_rows_of_a_lead_make_one_lead(keyed: "Sql") -> None:
     assert keyed.claim()["leads"] == []
 
 
-def test_big_duplicates_of_a_lead_are_not_read_as_a_whole(keyed: "Sql") -> None:
+def test_big_duplicates_of_a_lead_are_not_read_as_a_whole(keyed: Sql) -> None:
     """Of each lead several rows in each table, of 1 MB each: the claim reads less than two of these 26 values."""
     keyed.loosen()
     ids = keyed.eligible_leads(4)
@@ -255,7 +247,7 @@ NOT_TEXT = [
 
 
 @pytest.mark.parametrize("column", ["experience", "name"])
-def test_what_no_text_can_hold_stops_neither_a_claim_nor_the_predecessors_function(keyed: "Sql", column: str) -> None:
+def test_what_no_text_can_hold_stops_neither_a_claim_nor_the_predecessors_function(keyed: Sql, column: str) -> None:
     """NUL and half a surrogate pair in a json column: the row is handed out, without them where it is a text."""
     keyed.run(f"alter table public.lead_details alter column {column} type json using null")
     expected: dict[str, object] = {"good-1": None, "good-2": None}
@@ -276,8 +268,7 @@ def test_what_no_text_can_hold_stops_neither_a_claim_nor_the_predecessors_functi
     assert leads == expected
 
 
-def bare_lead(db: "Sql", lead_id: str) -> str:
-    """An eligible lead of which nothing is known."""
+def bare_lead(db: Sql, lead_id: str) -> str:
     db.lead(lead_id)
     db.run("insert into public.lead_details (lead_id) values (%(id)s)", id=lead_id)
     if not db.count("public.prompts"):
@@ -285,7 +276,7 @@ def bare_lead(db: "Sql", lead_id: str) -> str:
     return lead_id
 
 
-def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:
+def test_without_a_usable_key_nothing_is_handed_out(db: Sql) -> None:
     """The outbox is applied nevertheless."""
     db.loosen()
     for blank in ("", "  ", "\n"):
@@ -300,7 +291,7 @@ def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("other", ["the same key twice", "another key"])
-def test_keys_come_once_each(keyed: "Sql", other: str) -> None:
+def test_keys_come_once_each(keyed: Sql, other: str) -> None:
     """Two rows may hold the same key."""
     keyed.key(f" {keyed.KEY}\n" if other == "the same key twice" else "visibly-fake-other-key")
     keyed.ready_job("lead-1")
@@ -319,7 +310,7 @@ PARKED: dict[str, tuple[str, str | None, bool, bool]] = {
 
 
 @pytest.mark.parametrize("case", PARKED)
-def test_a_parked_key_is_not_used_until_its_time_or_its_row_changes(keyed: "Sql", case: str) -> None:
+def test_a_parked_key_is_not_used_until_its_time_or_its_row_changes(keyed: Sql, case: str) -> None:
     """A changed row is a new chance."""
     state, until, same_row, healthy = PARKED[case]
     keyed.run(
@@ -333,7 +324,7 @@ def test_a_parked_key_is_not_used_until_its_time_or_its_row_changes(keyed: "Sql"
     assert bool(keyed.claim()["leads"]) is healthy
 
 
-def test_a_key_is_parked_in_all_its_rows(keyed: "Sql") -> None:
+def test_a_key_is_parked_in_all_its_rows(keyed: Sql) -> None:
     """The row version that was checked belongs to one of them."""
     keyed.key()
     keyed.run(
@@ -345,7 +336,7 @@ def test_a_key_is_parked_in_all_its_rows(keyed: "Sql") -> None:
     assert keyed.claim()["leads"] == []
 
 
-def test_a_lead_that_turned_bad_since_it_was_made_ready_stops_no_claim(keyed: "Sql") -> None:
+def test_a_lead_that_turned_bad_since_it_was_made_ready_stops_no_claim(keyed: Sql) -> None:
     """It is dead with the reason, and the others are handed out."""
     keyed.ready_job("bad-1")
     keyed.ready_job("good-1")
@@ -355,22 +346,21 @@ def test_a_lead_that_turned_bad_since_it_was_made_ready_stops_no_claim(keyed: "S
     assert (job["state"], job["error_code"], job["reason"]) == ("dead", "evaluation_failed", "division by zero")
 
 
-def next_due(db: "Sql") -> int | None:
-    """What a claim that finds nothing says."""
+def next_due(db: Sql) -> int | None:
     batch: dict[str, Any] = db.claim(1)
     assert batch["leads"] == []
     due: int | None = batch["next_due_ms"]
     return due
 
 
-def test_nothing_is_due_where_nothing_waits(keyed: "Sql") -> None:
+def test_nothing_is_due_where_nothing_waits(keyed: Sql) -> None:
     """Waiting, held, done and dead leads become due by a change, not by time."""
     for state in ("waiting", "held", "done", "dead"):
         keyed.make_job(state, state=state)
     assert next_due(keyed) is None
 
 
-def test_a_retry_is_due_when_its_time_comes(keyed: "Sql") -> None:
+def test_a_retry_is_due_when_its_time_comes(keyed: Sql) -> None:
     """And not before 250 ms."""
     keyed.ready_job("lead-1", available_at=keyed.value("select clock_timestamp() + interval '20 s'"))
     assert 15_000 < (next_due(keyed) or 0) <= 20_000
@@ -379,14 +369,14 @@ def test_a_retry_is_due_when_its_time_comes(keyed: "Sql") -> None:
     assert 5_000 < (next_due(keyed) or 0) <= 10_000
 
 
-def test_anybodys_lease_is_due_when_it_ends(keyed: "Sql") -> None:
+def test_anybodys_lease_is_due_when_it_ends(keyed: Sql) -> None:
     """A worker that is awake takes over."""
     keyed.ready_job("lead-1")
     keyed.claim(worker="somebody else")
     assert 25_000 < (next_due(keyed) or 0) <= 30_000
 
 
-def test_without_a_healthy_key_the_return_of_one_is_due(keyed: "Sql") -> None:
+def test_without_a_healthy_key_the_return_of_one_is_due(keyed: Sql) -> None:
     """Nothing else could be handed out before."""
     keyed.run(
         "insert into leadhook.api_keys (fingerprint, state, until)"
@@ -398,7 +388,7 @@ def test_without_a_healthy_key_the_return_of_one_is_due(keyed: "Sql") -> None:
     assert 50_000 < (next_due(keyed) or 0) <= 60_000
 
 
-def test_a_change_that_was_returned_is_due_in_a_moment(keyed: "Sql", connect: "Callable[[], Sql]") -> None:
+def test_a_change_that_was_returned_is_due_in_a_moment(keyed: Sql, connect: Callable[[], Sql]) -> None:
     """Not at once: that would spin."""
     keyed.ready_job("lead-1", state="waiting")
     keyed.note_change("lead-1")

@@ -2,13 +2,14 @@
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
+from tests.sql.conftest import Row, Sql
 from tests.sql.explained import Plans
 
 from leadhook.domain.console import (
@@ -21,11 +22,7 @@ from leadhook.domain.console import (
     Overview,
     Progress,
 )
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 QUARANTINED = "evaluation_failed"
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
@@ -40,7 +37,7 @@ HOSTILE = [
 ]
 
 
-def search(db: "Sql", after: str | None = None, limit: Any = 25, **fields: Any) -> LeadPage:
+def search(db: Sql, after: str | None = None, limit: Any = 25, **fields: Any) -> LeadPage:
     """Call `leadhook_search_leads` with the fields of a search."""
     filter_ = LeadSearch(**fields).fields()
     return LeadPage.model_validate(db.rpc("leadhook_search_leads", p_filter=filter_, p_after=after, p_limit=limit))
@@ -51,7 +48,7 @@ def found(page: LeadPage) -> set[str]:
     return {lead.lead_id for lead in page.leads}
 
 
-def everything(db: "Sql", limit: int, **fields: Any) -> list[str]:
+def everything(db: Sql, limit: int, **fields: Any) -> list[str]:
     """The ids of all pages, in their order."""
     page = search(db, limit=limit, **fields)
     ids = [lead.lead_id for lead in page.leads]
@@ -64,7 +61,7 @@ def everything(db: "Sql", limit: int, **fields: Any) -> list[str]:
 
 
 @pytest.fixture
-def known(db: "Sql") -> "Sql":
+def known(db: Sql) -> Sql:
     """A lead in each state and more, of two users and three tags."""
     leads: dict[str, Row] = {
         "waiting": {"state": "waiting"},
@@ -147,7 +144,7 @@ def test_what_a_replay_can_not_select_is_replayed_by_id() -> None:
         assert search_.replay_filter() is None
 
 
-def test_a_search_finds_the_leads_that_match(known: "Sql") -> None:
+def test_a_search_finds_the_leads_that_match(known: Sql) -> None:
     """Each filter, by whichever index, page by page as at once; every page in one order, none twice."""
     for name, (fields, expected) in EACH.items():
         page = search(known, **fields)
@@ -156,7 +153,7 @@ def test_a_search_finds_the_leads_that_match(known: "Sql") -> None:
         assert everything(known, 1, **fields) == [lead.lead_id for lead in page.leads], name
 
 
-def test_a_preview_counts_what_the_replay_would_queue(known: "Sql") -> None:
+def test_a_preview_counts_what_the_replay_would_queue(known: Sql) -> None:
     """As the walk over all jobs does, for each filter that a replay can have."""
     for name, (fields, _) in EACH.items():
         filter_ = LeadSearch(**fields).replay_filter()
@@ -168,7 +165,7 @@ def test_a_preview_counts_what_the_replay_would_queue(known: "Sql") -> None:
             assert preview == {key: value for key, value in exact.items() if key != "last_lead"}, name
 
 
-def test_the_input_of_a_lead_is_what_a_claim_hands_out(known: "Sql") -> None:
+def test_the_input_of_a_lead_is_what_a_claim_hands_out(known: Sql) -> None:
     """Of a dead one too; nothing of one that has no job or no prompts."""
     known.key()
     given = known.rpc("leadhook_lead_input", p_lead_id="dead")
@@ -181,7 +178,7 @@ def test_the_input_of_a_lead_is_what_a_claim_hands_out(known: "Sql") -> None:
 
 
 @pytest.mark.parametrize("state", [None, "dead"])
-def test_a_search_by_time_is_by_when_the_run_ended(known: "Sql", state: str | None) -> None:
+def test_a_search_by_time_is_by_when_the_run_ended(known: Sql, state: str | None) -> None:
     """From the time on, and before the other."""
     known.run("update leadhook.jobs set finished_at = now() - interval '9 days' where lead_id = 'dead'")
     known.run("update leadhook.attempts set finished_at = now() - interval '9 days' where lead_id = 'dead'")
@@ -192,7 +189,7 @@ def test_a_search_by_time_is_by_when_the_run_ended(known: "Sql", state: str | No
     assert {"dead-2", "dead-3"} <= found(search(known, since=days[1], until=now, state=state))
 
 
-def test_a_found_lead_has_its_job_and_its_last_result(known: "Sql") -> None:
+def test_a_found_lead_has_its_job_and_its_last_result(known: Sql) -> None:
     """With the name and company as they are now."""
     (lead,) = search(known, lead_id="done-80").leads
     assert (lead.name, lead.company, lead.score, lead.state) == ("Name of done-80", "Ärzte & Söhne 100%", 80, "done")
@@ -200,7 +197,7 @@ def test_a_found_lead_has_its_job_and_its_last_result(known: "Sql") -> None:
     assert (lead.error_code, lead.reason, lead.score, lead.flags) == ("blocked", "Gemini blocked it.", None, ())
 
 
-def test_a_search_takes_hostile_text_for_text(known: "Sql") -> None:
+def test_a_search_takes_hostile_text_for_text(known: Sql) -> None:
     """In every field that has any; a cursor that no search made is the caller's fault."""
     for text in HOSTILE:
         for field in ("q", "lead_id", "tag", "error_code", "prompt_version", "flag"):
@@ -211,7 +208,7 @@ def test_a_search_takes_hostile_text_for_text(known: "Sql") -> None:
     assert known.count("leadhook.jobs") == 12
 
 
-def test_a_search_says_where_it_stopped(known: "Sql") -> None:
+def test_a_search_says_where_it_stopped(known: Sql) -> None:
     """When the time is up it has what it found so far; its cursor goes on from there."""
     source = known.value("select pg_get_functiondef('public.leadhook_search_leads(jsonb,text,int)'::regprocedure)")
     for part, now in {"n >= 3 and": "", "60 ms": "-1 ms", "80 ms": "-1 ms"}.items():
@@ -227,7 +224,7 @@ def test_a_search_says_where_it_stopped(known: "Sql") -> None:
     assert (seen, page.complete, looks > 0) == ({"dead", "dead-2", "dead-3"}, True, True)
 
 
-def test_a_name_is_found_in_a_partitioned_table(known: "Sql") -> None:
+def test_a_name_is_found_in_a_partitioned_table(known: Sql) -> None:
     """Its parent has no pages."""
     known.run("create table public.parted (like public.lead_details including defaults) partition by hash (lead_id)")
     for n in range(2):
@@ -239,7 +236,7 @@ def test_a_name_is_found_in_a_partitioned_table(known: "Sql") -> None:
     assert found(search(known, q="name of dead")) == {"dead", "dead-2", "dead-3"}
 
 
-def test_failures_are_grouped_by_code_and_state(known: "Sql") -> None:
+def test_failures_are_grouped_by_code_and_state(known: Sql) -> None:
     """With the filter that replays exactly those."""
     known.run("update leadhook.jobs set finished_at = now() where lead_id = 'dead-2'")
     groups = Failures.model_validate(known.rpc("leadhook_failures")).groups
@@ -257,7 +254,7 @@ def test_failures_are_grouped_by_code_and_state(known: "Sql") -> None:
     assert sum(counted["counts"].values()) == 3
 
 
-def test_deliveries_come_in_pages_with_their_answers(wired: "Sql") -> None:
+def test_deliveries_come_in_pages_with_their_answers(wired: Sql) -> None:
     """A webhook that was not handed to pg_net says so."""
     wired.run(
         "insert into leadhook.webhooks (request_id, message_id, reason, leads, status_code, error)"
@@ -270,7 +267,7 @@ def test_deliveries_come_in_pages_with_their_answers(wired: "Sql") -> None:
     assert ([d.status_code for d in rest.deliveries], rest.before) == ([202], None)
 
 
-def test_keys_are_listed_with_why_they_rest(db: "Sql") -> None:
+def test_keys_are_listed_with_why_they_rest(db: Sql) -> None:
     """Those that may not be used first; an unparked one may be tried again, and who did it is noted."""
     for key in ("fake-a", "fake-b", "fake-c"):
         db.key(key)
@@ -293,7 +290,7 @@ def test_keys_are_listed_with_why_they_rest(db: "Sql") -> None:
     assert db.rpc("leadhook_keys") == {"keys": []}
 
 
-def test_progress_has_what_waits_at_low_priority(db: "Sql") -> None:
+def test_progress_has_what_waits_at_low_priority(db: Sql) -> None:
     """A replay and a release, with the rate of the last minutes and when they end."""
     assert Progress.model_validate(db.rpc("leadhook_progress")).replays == ()
     for n in range(3):
@@ -313,7 +310,7 @@ def test_progress_has_what_waits_at_low_priority(db: "Sql") -> None:
     assert (progress.release.waiting, progress.release.ends_at) == (1, None)
 
 
-def test_the_leads_of_a_large_replay_are_not_all_counted(db: "Sql") -> None:
+def test_the_leads_of_a_large_replay_are_not_all_counted(db: Sql) -> None:
     """Only those that wait; a smaller one has all of its figures."""
     for n in range(3):
         db.ready_job(f"r{n}", state="done")
@@ -326,7 +323,7 @@ def test_the_leads_of_a_large_replay_are_not_all_counted(db: "Sql") -> None:
     assert bounded["leads"] == exact["leads"]
 
 
-def test_the_console_reads_an_empty_database(db: "Sql") -> None:
+def test_the_console_reads_an_empty_database(db: Sql) -> None:
     """No rows at all."""
     assert search(db) == LeadPage(count=0)
     assert search(db, q="x") == LeadPage(count=0)
@@ -358,7 +355,7 @@ update leadhook.counted set until = now() - interval '1 day';
 """
 
 
-def test_a_search_for_what_is_rare_stops_after_10_000_leads(db: "Sql") -> None:
+def test_a_search_for_what_is_rare_stops_after_10_000_leads(db: Sql) -> None:
     """However long it may take, and goes on from there; so does a preview."""
     with psycopg.ClientCursor(db.connection) as cursor:
         cursor.execute(FILL, {"user": db.USER})
@@ -373,7 +370,7 @@ def test_a_search_for_what_is_rare_stops_after_10_000_leads(db: "Sql") -> None:
     assert db.rpc("leadhook_replay_preview", p_filter={"tag": "none"})["complete"] is False
 
 
-def test_no_page_of_the_console_reads_a_whole_table(database: "Database", db: "Sql") -> None:
+def test_no_page_of_the_console_reads_a_whole_table(database: Database, db: Sql) -> None:
     """As in a database that no one has analyzed: each goes by an index, and ends at a page or 10,000."""
     with psycopg.ClientCursor(db.connection) as cursor:
         cursor.execute(FILL, {"user": db.USER})

@@ -1,28 +1,26 @@
 """The backlog in the console: what is held, and a release that goes on by itself."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from tests.sql.conftest import Sql
 from tests.sql.test_backlog import answer, hold, in_state
 
 from leadhook.domain.console import Audit, HeldLeads, Progress, RunningRelease
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
 
 
-def held(db: "Sql", **scope: Any) -> HeldLeads:
+def held(db: Sql, **scope: Any) -> HeldLeads:
     """Call `leadhook_held_leads`."""
     parameters = {f"p_{key}": value for key, value in scope.items()}
     return HeldLeads.model_validate(db.rpc("leadhook_held_leads", **parameters))
 
 
-def begin(db: "Sql", limit: int = 1000, *, user_id: UUID | None = None, redo: bool = False) -> int:
+def begin(db: Sql, limit: int = 1000, *, user_id: UUID | None = None, redo: bool = False) -> int:
     """Begin a release, and return its id."""
     scope = {"p_user_id": user_id, "p_tag": None, "p_redo": redo}
     reply = db.rpc("leadhook_begin_release", **scope, p_limit=limit, p_actor="ada", p_reason="a test")
@@ -30,7 +28,7 @@ def begin(db: "Sql", limit: int = 1000, *, user_id: UUID | None = None, redo: bo
     return release_id
 
 
-def go_on(db: "Sql") -> int:
+def go_on(db: Sql) -> int:
     """Do what the engine does; how many slices it took."""
     slices = 1
     while db.rpc("leadhook_replay_slice")["left"]:
@@ -38,12 +36,12 @@ def go_on(db: "Sql") -> int:
     return slices
 
 
-def running(db: "Sql") -> RunningRelease | None:
+def running(db: Sql) -> RunningRelease | None:
     """The release in progress."""
     return Progress.model_validate(db.rpc("leadhook_progress")).release
 
 
-def test_held_leads_are_counted_and_measured(db: "Sql") -> None:
+def test_held_leads_are_counted_and_measured(db: Sql) -> None:
     """All, of a user, of a tag; what a release leaves out is not measured."""
     ids = hold(db, 5)
     hold(db, 2, prefix="b-", user=OTHER, tag="x")
@@ -64,7 +62,7 @@ def test_held_leads_are_counted_and_measured(db: "Sql") -> None:
         held(db, tag="x")
 
 
-def test_a_release_that_is_sent_twice_begins_once(db: "Sql") -> None:
+def test_a_release_that_is_sent_twice_begins_once(db: Sql) -> None:
     """A second click; another form is another release."""
     ids = hold(db, 6)
     call: dict[str, Any] = {"p_user_id": None, "p_tag": None, "p_redo": False, "p_limit": 2, "p_actor": "ada"}
@@ -75,7 +73,7 @@ def test_a_release_that_is_sent_twice_begins_once(db: "Sql") -> None:
     assert db.value("select count(*) from leadhook.audit where action = 'backlog_release'") == 2
 
 
-def test_a_release_goes_on_by_itself_up_to_its_limit(db: "Sql") -> None:
+def test_a_release_goes_on_by_itself_up_to_its_limit(db: Sql) -> None:
     """Slice by slice, the group first that asked last; what has an answer stays, and the audit has one entry."""
     old = hold(db, 700, prefix="a-")
     new = hold(db, 3, prefix="b-", user=OTHER)
@@ -92,7 +90,7 @@ def test_a_release_goes_on_by_itself_up_to_its_limit(db: "Sql") -> None:
     assert {name: entry.parameters[name] for name in ("limit", "redo")} == {"limit": 600, "redo": False}
 
 
-def test_a_release_of_everything_ends_with_the_last_group(db: "Sql") -> None:
+def test_a_release_of_everything_ends_with_the_last_group(db: Sql) -> None:
     """Also with leads that have an answer, and where nothing is held."""
     ids = hold(db, 3)
     answer(db, ids[0])
@@ -104,7 +102,7 @@ def test_a_release_of_everything_ends_with_the_last_group(db: "Sql") -> None:
     assert db.count("leadhook.releases", "ended_at is null") == 0
 
 
-def test_progress_shows_the_releases_whose_leads_wait(db: "Sql") -> None:
+def test_progress_shows_the_releases_whose_leads_wait(db: Sql) -> None:
     """Also while one queues leads; not those from before."""
     assert running(db) is None
     hold(db, 3)
@@ -128,7 +126,7 @@ def test_progress_shows_the_releases_whose_leads_wait(db: "Sql") -> None:
     assert found.releases[0].ended_at is not None
 
 
-def test_a_release_that_is_stopped_releases_no_more(db: "Sql") -> None:
+def test_a_release_that_is_stopped_releases_no_more(db: Sql) -> None:
     """What is queued stays queued; stopping twice is one entry of the audit."""
     hold(db, 700)
     release_id = begin(db)
@@ -143,7 +141,7 @@ def test_a_release_that_is_stopped_releases_no_more(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("changed", [{"p_limit": 0}, {"p_tag": "x"}, {"p_actor": " "}])
-def test_a_release_that_makes_no_sense_is_refused(db: "Sql", changed: dict[str, Any]) -> None:
+def test_a_release_that_makes_no_sense_is_refused(db: Sql, changed: dict[str, Any]) -> None:
     """Without a limit, a user for its tag, or a name."""
     call = {"p_user_id": None, "p_tag": None, "p_limit": 1, "p_redo": False, "p_actor": "ada"} | changed
     with pytest.raises(psycopg.Error) as refused:

@@ -1,44 +1,39 @@
 """The queries of docs/answers.md, taken from the page, give what their headings say."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.docs_blocks import block
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
+from tests.sql.conftest import Row, Sql
 
 PAGE = "docs/answers.md"
 
 
-def ask(db: "Sql", title: str) -> "list[Row]":
-    """What the query under this heading answers."""
+def ask(db: Sql, title: str) -> list[Row]:
     return db.connection.execute(block(PAGE, title, "sql").encode()).fetchall()
 
 
 @pytest.fixture
-def answered(db: "Sql") -> "Sql":
+def answered(db: Sql) -> Sql:
     """Two answers, `good` before `poor`."""
     for lead_id, score in (("good", 90), ("poor", 20)):
         db.save(db.result_of(db.leased_lead(lead_id), score))
     return db
 
 
-def test_the_newest_answers_come_newest_first(answered: "Sql") -> None:
+def test_the_newest_answers_come_newest_first(answered: Sql) -> None:
     """With the time that llm_response lacks."""
     rows = ask(answered, "The newest answers")
     assert [(row["lead_id"], row["score"]) for row in rows] == [("poor", 20), ("good", 90)]
     assert rows[0]["finished_at"] >= rows[1]["finished_at"]
 
 
-def test_the_best_leads_have_reason_and_message(answered: "Sql") -> None:
-    """Those to contact, and no others."""
+def test_the_best_leads_have_reason_and_message(answered: Sql) -> None:
     (row,) = ask(answered, "The best leads, with reason and message")
     assert (row["lead_id"], row["reason"], row["message"]) == ("good", "A reason", "A message")
 
 
-def test_each_user_and_tag_is_counted(answered: "Sql") -> None:
-    """Leads with and without an answer."""
+def test_each_user_and_tag_is_counted(answered: Sql) -> None:
     answered.lead("new")
     (row,) = ask(answered, "Each user and tag")
     assert row == {
@@ -52,20 +47,18 @@ def test_each_user_and_tag_is_counted(answered: "Sql") -> None:
 
 
 @pytest.mark.usefixtures("one_utc_day")
-def test_costs_are_summed_by_day(answered: "Sql") -> None:
-    """Of all attempts."""
+def test_costs_are_summed_by_day(answered: Sql) -> None:
     answered.run("update leadhook.attempts set cost_usd = 0.001")
     rows: list[Any] = ask(answered, "What the answers cost")
     assert sum(row["leads"] for row in rows) == 2
     assert float(sum(row["usd"] for row in rows)) == 0.002
 
 
-def waiting(db: "Sql") -> dict[str, str]:
-    """An example for each reason."""
+def waiting(db: Sql) -> dict[str, str]:
     return {row["why"]: row["for_example"] for row in ask(db, "What is waiting, and why")}
 
 
-def test_every_lead_without_an_answer_has_its_reason(answered: "Sql") -> None:
+def test_every_lead_without_an_answer_has_its_reason(answered: Sql) -> None:
     """Missing conditions first, then what its job says."""
     db = answered
     db.lead("1", scrapped=False)

@@ -1,12 +1,10 @@
 """Every query of README and docs/ is one that the database takes."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 from tests.docs_blocks import blocks, pages
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 QUERIES: Final = {
     f"{page.name}, block {place}": text
@@ -17,8 +15,7 @@ QUERIES: Final = {
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_the_query_runs(db: "Sql", query: str) -> None:
-    """As a reader copies it."""
+def test_the_query_runs(db: Sql, query: str) -> None:
     db.eligible_lead("a")
     db.key()
     assert isinstance(db.connection.execute(query.encode()).fetchall(), list)

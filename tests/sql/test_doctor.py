@@ -6,26 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import psycopg
 import pytest
 from aiohttp.web import AppRunner, TCPSite
-from tests.conftest import poll
+from tests.conftest import Supabase, poll
+from tests.sql.conftest import Sql
 
 from leadhook.credentials import receipt, webhook_key
 from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
 from leadhook.doctor.keys import ask_google
 from leadhook.domain.findings import Code
+from leadhook.local.database import Database
 from leadhook.local.gemini_standin import GeminiStandIn
 from leadhook.local.processes import free_port
-
-if TYPE_CHECKING:
-    from tests.conftest import Supabase
-    from tests.sql.conftest import Sql
-
-    from leadhook.local.database import Database
 
 
 @dataclass
@@ -40,7 +36,6 @@ class Door:
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    """One that is well."""
     door = Door()
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,7 +68,7 @@ def door() -> Iterator[Door]:
 
 
 @pytest.fixture
-def sound(wired: "Sql", door: Door) -> "Sql":
+def sound(wired: Sql, door: Door) -> Sql:
     """A complete database where a service has claimed, and which sends its webhooks to the door."""
     wired.record_migrations()
     set_webhook_url(wired, f"{door.url}/webhooks/leads")
@@ -85,14 +80,12 @@ def sound(wired: "Sql", door: Door) -> "Sql":
 
 
 @pytest.fixture
-def pg_net_alive(webhook_worker: None, sound: "Sql") -> None:  # noqa: ARG001 - a fixture that must run
-    """Its worker has connected."""
+def pg_net_alive(webhook_worker: None, sound: Sql) -> None:  # noqa: ARG001 - a fixture that must run
     query: LiteralString = "select count(*) from pg_stat_activity where application_name like 'pg_net%%'"
     poll(lambda: sound.value(query) > 0)
 
 
-def set_webhook_url(db: "Sql", url: str) -> None:
-    """As `leadhook webhooks install` would."""
+def set_webhook_url(db: Sql, url: str) -> None:
     db.rows(
         "select vault.update_secret(s.id, %(url)s) from vault.decrypted_secrets as s"
         " where s.name = 'leadhook_webhook_url'",
@@ -100,7 +93,7 @@ def set_webhook_url(db: "Sql", url: str) -> None:
     )
 
 
-async def look(database: "Database") -> list[Check]:
+async def look(database: Database) -> list[Check]:
     """The examination with DATABASE_URL alone; that other settings are missing is no matter here."""
     found: list[Check] = []
     await examine(found.append, env={"DATABASE_URL": database.conninfo})
@@ -108,13 +101,11 @@ async def look(database: "Database") -> list[Check]:
 
 
 def complaints(found: list[Check]) -> list[tuple[str, str, str]]:
-    """What is not ok."""
     return [(f.about, f.level.value, f.sentence) for f in found if f.level is not Level.OK]
 
 
 @pytest.mark.usefixtures("pg_net_alive")
-async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: "Database") -> None:
-    """Every part is looked at, and says ok."""
+async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: Database) -> None:
     found = await look(wired_database)
     assert complaints(found) == []
     every = {"database", "grants", "triggers", "webhooks", "pg_net", "keys", "leads", "clock", "service", "round trip"}
@@ -201,7 +192,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
 @pytest.mark.usefixtures("pg_net_alive")
 @pytest.mark.parametrize(("planted", "plant"), PLANTED.items(), ids=["-".join(planted) for planted in PLANTED])
 async def test_doctor_names_what_is_wrong_in_the_database(
-    sound: "Sql", wired_database: "Database", planted: tuple[str, str, str], plant: LiteralString
+    sound: Sql, wired_database: Database, planted: tuple[str, str, str], plant: LiteralString
 ) -> None:
     """The part, how bad it is, and the words that a reader looks for; with what fixes it."""
     about, level, words = planted
@@ -211,7 +202,7 @@ async def test_doctor_names_what_is_wrong_in_the_database(
     assert found[0].remedy
 
 
-async def test_doctor_names_a_database_that_was_never_migrated(bare_database: "Database") -> None:
+async def test_doctor_names_a_database_that_was_never_migrated(bare_database: Database) -> None:
     """And asks nothing else of it."""
     found = [f for f in await look(bare_database) if f.about != "service"]
     assert [(f.about, f.level, f.remedy) for f in found] == [("database", "fault", "Run `leadhook migrate`.")]
@@ -219,9 +210,8 @@ async def test_doctor_names_a_database_that_was_never_migrated(bare_database: "D
 
 @pytest.mark.parametrize("extension", ["pg_net", "supabase_vault"])
 async def test_doctor_names_an_extension_that_is_not_enabled(
-    sound: "Sql", wired_database: "Database", extension: LiteralString
+    sound: Sql, wired_database: Database, extension: LiteralString
 ) -> None:
-    """And asks it nothing."""
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
         admin.execute("drop extension " + extension + " cascade")
     assert sound.value("select 1") == 1
@@ -230,7 +220,7 @@ async def test_doctor_names_an_extension_that_is_not_enabled(
 
 
 @pytest.mark.usefixtures("sound")
-async def test_doctor_names_a_dead_worker_of_pg_net(wired_database: "Database") -> None:
+async def test_doctor_names_a_dead_worker_of_pg_net(wired_database: Database) -> None:
     """And does not wait for a webhook that no one sends."""
     found = await look(wired_database)
     assert ("pg_net", "fault") in [(f.about, f.level) for f in found if "worker does not run" in f.sentence]
@@ -250,7 +240,7 @@ ANSWERS: list[tuple[str, LiteralString, str]] = [
 @pytest.mark.usefixtures("pg_net_alive")
 @pytest.mark.parametrize(("answer", "words"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
 async def test_doctor_names_each_way_in_which_webhooks_fail(
-    sound: "Sql", wired_database: "Database", answer: LiteralString, words: str
+    sound: Sql, wired_database: Database, answer: LiteralString, words: str
 ) -> None:
     """In pg_net's own answers; a warning when the doctor's own webhook arrived since, else a fault."""
     sound.run("insert into leadhook.webhooks (request_id, message_id, reason) values (-1, 'm', 'insert all_leads')")
@@ -264,7 +254,7 @@ async def test_doctor_names_each_way_in_which_webhooks_fail(
 
 
 @pytest.mark.usefixtures("pg_net_alive")
-async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: "Database", door: Door) -> None:
+async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: Database, door: Door) -> None:
     """The round trip shows what the database alone can't know."""
     door.status = 401
     (found,) = [f for f in await look(wired_database) if f.about == "round trip"]
@@ -284,7 +274,7 @@ async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: "
     ],
 )
 async def test_doctor_names_a_server_that_is_not_the_service(
-    wired_database: "Database", door: Door, status: int, secret: str, words: str
+    wired_database: Database, door: Door, status: int, secret: str, words: str
 ) -> None:
     """Any web server may answer 2xx; the receipt can only come from one that has the secret."""
     door.status, door.secret = status, secret
@@ -294,7 +284,7 @@ async def test_doctor_names_a_server_that_is_not_the_service(
 
 
 @pytest.mark.usefixtures("pg_net_alive")
-async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "Database", door: Door) -> None:
+async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: Database, door: Door) -> None:
     """Each of its reasons is a fault."""
     door.reasons = ["model_outage"]
     found = [f for f in await look(wired_database) if f.about == "service"]
@@ -304,7 +294,7 @@ async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "D
 
 
 @pytest.mark.parametrize("address", ["http://user:s3cretpw@127.0.0.1:9", "http://127.0.0.1:9"])
-async def test_doctor_shows_no_credential_of_an_address(sound: "Sql", wired_database: "Database", address: str) -> None:
+async def test_doctor_shows_no_credential_of_an_address(sound: Sql, wired_database: Database, address: str) -> None:
     """Neither a password nor a token in the query, even if they are in Vault."""
     set_webhook_url(sound, f"{address}/webhooks/leads?token=s3crettoken")
     found: list[Check] = []
@@ -316,7 +306,7 @@ async def test_doctor_shows_no_credential_of_an_address(sound: "Sql", wired_data
 
 
 @pytest.mark.usefixtures("pg_net_alive")
-async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_database: "Database") -> None:
+async def test_doctor_names_an_address_where_no_service_is(sound: Sql, wired_database: Database) -> None:
     """Neither /ready nor the test webhook gets an answer."""
     set_webhook_url(sound, "http://127.0.0.1:9/webhooks/leads")
     found = {f.about: f for f in await look(wired_database) if f.level == "fault"}
@@ -335,7 +325,7 @@ async def test_doctor_names_every_wrong_setting() -> None:
 
 @pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_looks_through_the_api_with_the_services_key(
-    wired_supabase: "Supabase", sound: "Sql", door: Door
+    wired_supabase: Supabase, sound: Sql, door: Door
 ) -> None:
     """A whole environment: nothing is wrong; with a wrong secret, key or model it says which."""
     secret = sound.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_webhook_secret'")

@@ -1,36 +1,31 @@
 """What `leadhook evaluate` reads and books."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
+from tests.sql.conftest import Row, Sql
 
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
 
 
-def page(db: "Sql", after: str = "", **fields: Any) -> "Row":
-    """The answered leads of a filter."""
+def page(db: Sql, after: str = "", **fields: Any) -> Row:
     reply: Row = db.rpc("leadhook_evaluation_leads", p_filter=fields, p_after_lead=after)
     return reply
 
 
-def details(db: "Sql", *lead_ids: str) -> "Row":
-    """These leads with all that scoring them needs."""
+def details(db: Sql, *lead_ids: str) -> Row:
     reply: Row = db.rpc("leadhook_evaluation_leads", p_lead_ids=list(lead_ids))
     return reply
 
 
-def ids(reply: "Row") -> list[str]:
-    """The leads of a reply."""
+def ids(reply: Row) -> list[str]:
     return [lead["lead_id"] for lead in reply["leads"]]
 
 
 @pytest.fixture
-def answered(keyed: "Sql") -> "Sql":
+def answered(keyed: Sql) -> Sql:
     """Leads a (20), b (60) and c (90, of another user), and d without an answer."""
     for lead_id, score, user in (("a", 20, keyed.USER), ("b", 60, keyed.USER), ("c", 90, OTHER)):
         keyed.ready_job(lead_id, user=user)
@@ -40,15 +35,14 @@ def answered(keyed: "Sql") -> "Sql":
     return keyed
 
 
-def test_the_page_has_the_answered_leads_of_the_filter(answered: "Sql") -> None:
-    """By user and score; who has no answer is not there."""
+def test_the_page_has_the_answered_leads_of_the_filter(answered: Sql) -> None:
     assert ids(page(answered)) == ["a", "b", "c"]
     assert ids(page(answered, after="a")) == ["b", "c"]
     assert ids(page(answered, user_id=str(OTHER))) == ["c"]
     assert ids(page(answered, score_min=50, score_max=70)) == ["b"]
 
 
-def test_a_lead_of_the_page_has_its_newest_answer_and_its_cost(answered: "Sql") -> None:
+def test_a_lead_of_the_page_has_its_newest_answer_and_its_cost(answered: Sql) -> None:
     """And neither its fields nor a key."""
     reply = page(answered, score_max=20)
     (lead,) = reply["leads"]
@@ -57,7 +51,7 @@ def test_a_lead_of_the_page_has_its_newest_answer_and_its_cost(answered: "Sql") 
     assert (reply["keys"], reply["last_lead"]) == ([], None)
 
 
-def test_named_leads_come_as_a_claim_hands_them_out(answered: "Sql") -> None:
+def test_named_leads_come_as_a_claim_hands_them_out(answered: Sql) -> None:
     """Fields, prompts, keys; a lead without an answer, and one that no one has, are left out."""
     (claimed,) = answered.claim()["leads"]
     reply = details(answered, "a", "d", "nobody")
@@ -68,7 +62,7 @@ def test_named_leads_come_as_a_claim_hands_them_out(answered: "Sql") -> None:
 
 
 @pytest.mark.usefixtures("one_utc_day")
-def test_costs_are_booked_and_spend_the_budget(answered: "Sql") -> None:
+def test_costs_are_booked_and_spend_the_budget(answered: Sql) -> None:
     """What is left and what is spent comes back at once; booked twice counts twice."""
     answered.rpc("leadhook_set_budget", p_user_id=answered.USER, p_daily_usd=2, p_actor="ann")
     costs = [{"user_id": str(answered.USER), "cost_usd": 0.5}]
@@ -78,8 +72,7 @@ def test_costs_are_booked_and_spend_the_budget(answered: "Sql") -> None:
     assert answered.rpc("leadhook_book_evaluation", p_costs=costs)["user_ids"] == [str(answered.USER)]
 
 
-def test_a_pause_is_reported(answered: "Sql") -> None:
-    """With the page, too."""
+def test_a_pause_is_reported(answered: Sql) -> None:
     answered.rpc("leadhook_pause", p_user_id=OTHER, p_tag="t", p_actor="ann")
     assert page(answered)["admission"]["groups"] == [f"{OTHER} t"]
     answered.rpc("leadhook_pause", p_actor="ann")
@@ -98,8 +91,7 @@ def test_a_pause_is_reported(answered: "Sql") -> None:
     ],
     ids=str,
 )
-def test_a_call_that_makes_no_sense_is_refused(db: "Sql", function: str, arguments: dict[str, Any]) -> None:
-    """PT400, and nothing is booked."""
+def test_a_call_that_makes_no_sense_is_refused(db: Sql, function: str, arguments: dict[str, Any]) -> None:
     with pytest.raises(psycopg.Error) as refused:
         db.rpc(function, **arguments)
     assert refused.value.sqlstate == "PT400"

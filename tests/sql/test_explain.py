@@ -1,25 +1,22 @@
 """Why a lead is not processed: each cause is produced in a real database and explained from it."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 from uuid import uuid4
 
 import psycopg
 import pytest
 from tests.conftest import poll
+from tests.sql.conftest import Row, Sql
 
 from leadhook.domain.diagnosis import Explanation, explain
 from leadhook.domain.lead_snapshot import LeadSnapshot
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 TRIGGERED = {"all_leads": True, "lead_details": True, "prompts": True, "gemini_api": True}
 
 
-def explanation(db: "Sql", lead_id: str = "a") -> Explanation:
+def explanation(db: Sql, lead_id: str = "a") -> Explanation:
     """Explain the lead from the database."""
     return explain(LeadSnapshot.model_validate(db.rpc("leadhook_explain", p_lead_id=lead_id)))
 
@@ -30,28 +27,28 @@ def parts(found: Explanation) -> dict[str, bool]:
     return found.eligibility.model_dump(exclude={"user_id", "tag"})
 
 
-def age_outbox(db: "Sql", seconds: int = 60) -> None:
+def age_outbox(db: Sql, seconds: int = 60) -> None:
     """Make all changes and webhooks look older."""
     db.run("update leadhook.outbox set changed_at = changed_at - make_interval(secs => %(s)s)", s=seconds)
     db.run("update leadhook.webhooks set sent_at = sent_at - make_interval(secs => %(s)s)", s=seconds)
 
 
 @pytest.fixture
-def keyed(wired: "Sql") -> "Sql":
+def keyed(wired: Sql) -> Sql:
     """A wired database with a Gemini key."""
     wired.key()
     return wired
 
 
 @pytest.fixture
-def ready(keyed: "Sql") -> "Sql":
+def ready(keyed: Sql) -> Sql:
     """The same with a lead `a` that is ready."""
     keyed.eligible_lead("a")
     keyed.apply_outbox()
     return keyed
 
 
-def test_unknown_lead(wired: "Sql") -> None:
+def test_unknown_lead(wired: Sql) -> None:
     """No row in all_leads; a row in lead_details alone is mentioned."""
     found = explanation(wired)
     assert (found.diagnosis, found.state) == ("unknown", "unknown")
@@ -60,7 +57,7 @@ def test_unknown_lead(wired: "Sql") -> None:
     assert "although public.lead_details has one" in explanation(wired).sentence
 
 
-def test_deleted_lead(ready: "Sql") -> None:
+def test_deleted_lead(ready: Sql) -> None:
     """It is unknown, and what we hold goes next."""
     ready.run("delete from public.all_leads")
     found = explanation(ready)
@@ -68,7 +65,7 @@ def test_deleted_lead(ready: "Sql") -> None:
     assert "was deleted" in found.sentence
 
 
-def test_no_details_row(keyed: "Sql") -> None:
+def test_no_details_row(keyed: Sql) -> None:
     """All that is missing stands in the one sentence."""
     keyed.lead("a")
     found = explanation(keyed)
@@ -79,7 +76,7 @@ def test_no_details_row(keyed: "Sql") -> None:
     }  # fmt: skip
 
 
-def test_not_scrapped(keyed: "Sql") -> None:
+def test_not_scrapped(keyed: Sql) -> None:
     """False or null."""
     keyed.lead("a", scrapped=False)
     keyed.details("a")
@@ -90,7 +87,7 @@ def test_not_scrapped(keyed: "Sql") -> None:
     assert found.sentence == "The lead is not eligible: all_leads.scrapped is not true."
 
 
-def test_no_prompts_row_for_its_user_and_tag(keyed: "Sql") -> None:
+def test_no_prompts_row_for_its_user_and_tag(keyed: Sql) -> None:
     """The tags that the user has prompts for are named: they may be spelt otherwise."""
     keyed.lead("a")
     keyed.details("a")
@@ -101,7 +98,7 @@ def test_no_prompts_row_for_its_user_and_tag(keyed: "Sql") -> None:
     assert "has prompts for 'Founders'" in found.sentence
 
 
-def test_already_sent_by_something_else(keyed: "Sql") -> None:
+def test_already_sent_by_something_else(keyed: Sql) -> None:
     """sent_to_llm is true without us."""
     keyed.eligible_lead("a")
     keyed.run("update public.lead_details set sent_to_llm = true")
@@ -111,7 +108,7 @@ def test_already_sent_by_something_else(keyed: "Sql") -> None:
     assert "something other than leadhook set sent_to_llm to true (llm_response has no answer)" in found.sentence
 
 
-def test_changed_and_not_applied(keyed: "Sql") -> None:
+def test_changed_and_not_applied(keyed: Sql) -> None:
     """A moment ago, and its webhook is on the way."""
     keyed.eligible_lead("a")
     found = explanation(keyed)
@@ -122,7 +119,7 @@ def test_changed_and_not_applied(keyed: "Sql") -> None:
     assert found.eligibility.eligible
 
 
-def test_changed_by_a_prompts_row(keyed: "Sql") -> None:
+def test_changed_by_a_prompts_row(keyed: Sql) -> None:
     """The user presses run: a waiting lead wakes with the next claim."""
     keyed.lead("a")
     keyed.details("a")
@@ -133,7 +130,7 @@ def test_changed_by_a_prompts_row(keyed: "Sql") -> None:
     assert [change.kind for change in found.outbox.of_lead] == ["prompts"]
 
 
-def test_held_backlog(db: "Sql") -> None:
+def test_held_backlog(db: Sql) -> None:
     """And the command that lets it go, quoted for a shell."""
     db.eligible_lead("a", tag="it's")
     db.run("update leadhook.controls set installed_at = clock_timestamp() + interval '1 hour'")
@@ -147,7 +144,7 @@ def test_held_backlog(db: "Sql") -> None:
     assert "--redo" in (explanation(db).next_step or "")
 
 
-def test_before_the_first_round(keyed: "Sql") -> None:
+def test_before_the_first_round(keyed: Sql) -> None:
     """It was there before the triggers: the first round will hold it."""
     keyed.eligible_lead("a")
     keyed.run("delete from leadhook.outbox")
@@ -156,7 +153,7 @@ def test_before_the_first_round(keyed: "Sql") -> None:
     assert "The first round of the sweep has not finished; it adds the lead to the held backlog." in found.sentence
 
 
-def test_no_key(wired: "Sql") -> None:
+def test_no_key(wired: Sql) -> None:
     """gemini_api is empty."""
     wired.eligible_lead("a")
     wired.apply_outbox()
@@ -165,13 +162,13 @@ def test_no_key(wired: "Sql") -> None:
     assert "public.gemini_api is empty or cannot be read" in found.sentence
 
 
-def park(db: "Sql", for_ms: int | None) -> None:
+def park(db: Sql, for_ms: int | None) -> None:
     """Let the only key rest."""
     (key,) = db.rows("select fingerprint from leadhook.healthy_keys()")
     db.park_keys({"fingerprint": key["fingerprint"], "reason": "Google says so.", "for_ms": for_ms})
 
 
-def test_all_keys_cooling(ready: "Sql") -> None:
+def test_all_keys_cooling(ready: Sql) -> None:
     """Until when, and why."""
     park(ready, 60_000)
     found = explanation(ready)
@@ -181,7 +178,7 @@ def test_all_keys_cooling(ready: "Sql") -> None:
     assert "Z (in 60 seconds)" in found.sentence
 
 
-def test_all_keys_refused(ready: "Sql") -> None:
+def test_all_keys_refused(ready: Sql) -> None:
     """No time would help."""
     park(ready, None)
     found = explanation(ready)
@@ -191,7 +188,7 @@ def test_all_keys_refused(ready: "Sql") -> None:
 
 
 @pytest.mark.parametrize("whose", ["everything", "user", "tag"])
-def test_paused(ready: "Sql", whose: str) -> None:
+def test_paused(ready: Sql, whose: str) -> None:
     """By whom, since when, why, and the command that ends it."""
     user, tag = {"everything": (None, None), "user": (ready.USER, None), "tag": (ready.USER, ready.TAG)}[whose]
     ready.rpc("leadhook_pause", p_user_id=user, p_tag=tag, p_actor="ada", p_reason="too many")
@@ -211,7 +208,7 @@ def test_paused(ready: "Sql", whose: str) -> None:
 
 
 @pytest.mark.parametrize("whose", ["all", "user"])
-def test_budget_spent(ready: "Sql", whose: str) -> None:
+def test_budget_spent(ready: Sql, whose: str) -> None:
     """How much is left, and when it goes on; a reservation counts, and so does what a lead was turned away for."""
     user = ready.USER if whose == "user" else None
     ready.rpc("leadhook_set_budget", p_user_id=user, p_daily_usd=Decimal("0.5"), p_actor="ada")
@@ -230,7 +227,7 @@ def test_budget_spent(ready: "Sql", whose: str) -> None:
     assert "T00:00:00Z (in " in found.sentence
 
 
-def claim_at(db: "Sql", price: "Row") -> list["Row"]:
+def claim_at(db: Sql, price: Row) -> list[Row]:
     """Claim as a service that knows its prices."""
     leads: list[Row] = db.rpc(
         "leadhook_claim", p_token=uuid4(), p_worker="w", p_limit=5, p_low_priority_limit=5, p_price=price
@@ -238,7 +235,7 @@ def claim_at(db: "Sql", price: "Row") -> list["Row"]:
     return leads
 
 
-def test_retry_at(ready: "Sql") -> None:
+def test_retry_at(ready: Sql) -> None:
     """When, which attempt failed, and why."""
     (lead,) = ready.claim()["leads"]
     ready.release(ready.release_of(lead, delay_ms=600_000))
@@ -250,7 +247,7 @@ def test_retry_at(ready: "Sql") -> None:
     ]
 
 
-def test_leased_by_whom_until_when(ready: "Sql") -> None:
+def test_leased_by_whom_until_when(ready: Sql) -> None:
     """And, once it is over, that it will be taken over."""
     ready.claim(worker="host/7")
     found = explanation(ready)
@@ -261,7 +258,7 @@ def test_leased_by_whom_until_when(ready: "Sql") -> None:
     assert "its lease of the lead, which expired at" in explanation(ready).sentence
 
 
-def test_dead_with_its_reason(ready: "Sql") -> None:
+def test_dead_with_its_reason(ready: Sql) -> None:
     """In the sentence."""
     (lead,) = ready.claim()["leads"]
     blocked = ready.release_of(lead, "dead", error_code="answer_blocked", reason="The model refused.")
@@ -271,7 +268,7 @@ def test_dead_with_its_reason(ready: "Sql") -> None:
     assert ": The model refused (answer_blocked)." in found.sentence
 
 
-def test_a_lead_that_cannot_be_checked(db: "Sql") -> None:
+def test_a_lead_that_cannot_be_checked(db: Sql) -> None:
     """The database's words; the others are not concerned."""
     db.eligible_lead("bad")
     db.poison()
@@ -281,7 +278,7 @@ def test_a_lead_that_cannot_be_checked(db: "Sql") -> None:
 
 
 @pytest.mark.usefixtures("webhook_worker")
-def test_webhook_lost_on_the_way(keyed: "Sql") -> None:
+def test_webhook_lost_on_the_way(keyed: Sql) -> None:
     """No one listens: pg_net's own words, at once."""
     keyed.eligible_lead("a")
     poll(lambda: keyed.count("net._http_response") == keyed.count("leadhook.webhooks"))
@@ -297,7 +294,7 @@ def test_webhook_lost_on_the_way(keyed: "Sql") -> None:
     assert "Couldn't connect to server" in explanation(keyed).remarks[0]
 
 
-def test_the_webhook_of_a_change_is_that_of_its_transaction(keyed: "Sql") -> None:
+def test_the_webhook_of_a_change_is_that_of_its_transaction(keyed: Sql) -> None:
     """Others are nearer in time; the second statement of a transaction sends no webhook."""
     with keyed.transaction():
         keyed.lead("a")
@@ -314,7 +311,7 @@ def test_the_webhook_of_a_change_is_that_of_its_transaction(keyed: "Sql") -> Non
     assert len(explanation(keyed).webhooks) > 0
 
 
-def test_webhook_never_sent(keyed: "Sql") -> None:
+def test_webhook_never_sent(keyed: Sql) -> None:
     """pg_net's worker does not run."""
     keyed.eligible_lead("a")
     age_outbox(keyed)
@@ -324,7 +321,7 @@ def test_webhook_never_sent(keyed: "Sql") -> None:
     assert "net.worker_restart()" in (found.next_step or "")
 
 
-def test_webhook_forgotten_by_a_restart(keyed: "Sql") -> None:
+def test_webhook_forgotten_by_a_restart(keyed: Sql) -> None:
     """pg_net's tables are unlogged."""
     keyed.eligible_lead("a")
     keyed.run("truncate net.http_request_queue")
@@ -334,7 +331,7 @@ def test_webhook_forgotten_by_a_restart(keyed: "Sql") -> None:
     assert "has no answer from pg_net" in found.sentence
 
 
-def test_webhook_without_an_address(keyed: "Sql") -> None:
+def test_webhook_without_an_address(keyed: Sql) -> None:
     """Vault was emptied."""
     keyed.run("delete from vault.secrets where name = 'leadhook_webhook_url'")
     keyed.eligible_lead("a")
@@ -352,7 +349,7 @@ def test_webhook_without_an_address(keyed: "Sql") -> None:
         ("alter table public.all_leads disable trigger user", "public.all_leads"),
     ],
 )
-def test_trigger_missing(keyed: "Sql", change: LiteralString, tables: str) -> None:
+def test_trigger_missing(keyed: Sql, change: LiteralString, tables: str) -> None:
     """Which one, and the command; the lead came in through the gap."""
     keyed.run(change)
     keyed.eligible_lead("a")
@@ -364,7 +361,7 @@ def test_trigger_missing(keyed: "Sql", change: LiteralString, tables: str) -> No
     assert {t for t, there in found.triggers.items() if not there} == {tables.removeprefix("public.")}
 
 
-def test_change_that_fired_no_trigger(keyed: "Sql") -> None:
+def test_change_that_fired_no_trigger(keyed: Sql) -> None:
     """Nothing is missing now; the sweep finds it."""
     keyed.control(first_round_finished_at="now")
     keyed.lead("a", scrapped=False)
@@ -379,7 +376,7 @@ def test_change_that_fired_no_trigger(keyed: "Sql") -> None:
     assert "The next round of the sweep" in found.sentence
 
 
-def test_ready_behind_others(keyed: "Sql") -> None:
+def test_ready_behind_others(keyed: Sql) -> None:
     """How many are before it, roughly: in its own group, and in all."""
     for lead_id in ("x", "y", "z"):
         keyed.eligible_lead(lead_id)
@@ -394,7 +391,7 @@ def test_ready_behind_others(keyed: "Sql") -> None:
     assert "It is next." in explanation(keyed, "x").sentence
 
 
-def test_ready_and_nobody_works(ready: "Sql") -> None:
+def test_ready_and_nobody_works(ready: Sql) -> None:
     """A minute without a claim."""
     ready.age_job("a", 120)
     found = explanation(ready)
@@ -402,7 +399,7 @@ def test_ready_and_nobody_works(ready: "Sql") -> None:
     assert "Z (2 minutes ago), but no worker claims anything" in found.sentence
 
 
-def test_answered_with_its_score(ready: "Sql") -> None:
+def test_answered_with_its_score(ready: Sql) -> None:
     """Score, subject, prompt version and cost; and when the application deleted the row."""
     (lead,) = ready.claim()["leads"]
     ready.save(ready.result_of(lead, 80))
@@ -421,7 +418,7 @@ def test_answered_with_its_score(ready: "Sql") -> None:
     assert explanation(ready).answer is None
 
 
-def test_replay_queued(ready: "Sql") -> None:
+def test_replay_queued(ready: Sql) -> None:
     """By whom; that it was sent before does not matter."""
     (lead,) = ready.claim()["leads"]
     ready.save(ready.result_of(lead, 30))
@@ -435,7 +432,7 @@ def test_replay_queued(ready: "Sql") -> None:
     assert explanation(ready).diagnosis == "dead"
 
 
-def test_explaining_changes_nothing_and_needs_no_extensions(wired: "Sql", wired_database: "Database") -> None:
+def test_explaining_changes_nothing_and_needs_no_extensions(wired: Sql, wired_database: Database) -> None:
     """It runs in a read-only transaction, also where pg_net and Vault are missing."""
     wired.eligible_lead("a")
     with psycopg.connect(wired_database.admin_conninfo) as admin:
@@ -447,14 +444,14 @@ def test_explaining_changes_nothing_and_needs_no_extensions(wired: "Sql", wired_
 
 
 @pytest.mark.parametrize("lead_id", ["", None])
-def test_an_explanation_names_a_lead(db: "Sql", lead_id: str | None) -> None:
+def test_an_explanation_names_a_lead(db: Sql, lead_id: str | None) -> None:
     """A bug of the caller's."""
     with pytest.raises(psycopg.Error) as caught:
         db.rpc("leadhook_explain", p_lead_id=lead_id)
     assert caught.value.sqlstate == "PT400"
 
 
-def test_any_id_is_explained(keyed: "Sql") -> None:
+def test_any_id_is_explained(keyed: Sql) -> None:
     """Quotes, slashes, blanks and emoji; a plain webhook of the dashboard counts as one of the triggers."""
     lead_id = "/a'\"\\ %20;-- 😀/"
     keyed.eligible_lead(lead_id)

@@ -1,26 +1,22 @@
 """Leads whose model calls fail without blame: since when, in which run, and that a probe prefers the others."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 
-def fails(db: "Sql", lead_id: str, **more: Any) -> None:
-    """The only claimed lead is released, because it fails."""
+def fails(db: Sql, lead_id: str, **more: Any) -> None:
     [lead] = [lead for lead in db.claim()["leads"] if lead["lead_id"] == lead_id]
     db.release({**db.release_of(lead, "returned", error_code="model_unavailable"), "failing": True, **more})
 
 
-def failing_s(db: "Sql") -> float | None:
-    """What the next claim says."""
+def failing_s(db: Sql) -> float | None:
     [lead] = db.claim()["leads"]
     return None if lead["failing_ms"] is None else lead["failing_ms"] / 1000
 
 
-def test_failing_since_is_when_the_first_failure_came(db: "Sql") -> None:
+def test_failing_since_is_when_the_first_failure_came(db: Sql) -> None:
     """Later ones, and a shutdown in between, do not move it; no attempt is spent."""
     db.key("fake-one")
     db.ready_job("a")
@@ -35,7 +31,7 @@ def test_failing_since_is_when_the_first_failure_came(db: "Sql") -> None:
     assert db.value("select attempts from leadhook.jobs") == 0
 
 
-def test_new_run_knows_nothing_of_the_failures_of_the_last_one(db: "Sql") -> None:
+def test_new_run_knows_nothing_of_the_failures_of_the_last_one(db: Sql) -> None:
     """Whatever begins it sets eligible_at."""
     db.key("fake-one")
     db.ready_job("a")
@@ -44,7 +40,7 @@ def test_new_run_knows_nothing_of_the_failures_of_the_last_one(db: "Sql") -> Non
     assert failing_s(db) is None
 
 
-def test_probe_prefers_a_lead_that_does_not_fail(db: "Sql") -> None:
+def test_probe_prefers_a_lead_that_does_not_fail(db: Sql) -> None:
     """However long the others wait; where all fail, any lead does."""
     db.key("fake-one")
     for lead_id in ("a", "b"):
@@ -57,19 +53,17 @@ def test_probe_prefers_a_lead_that_does_not_fail(db: "Sql") -> None:
     assert [lead["lead_id"] for lead in db.claim(1, probe=True)["leads"]] == ["a"]
 
 
-def test_claim_says_when_to_give_up(db: "Sql") -> None:
-    """A control, a day by default."""
+def test_claim_says_when_to_give_up(db: Sql) -> None:
     assert db.claim()["give_up_after_ms"] == 86_400_000
     db.run("update leadhook.controls set give_up_after_s = 60")
     assert db.claim()["give_up_after_ms"] == 60_000
 
 
-def waits_for_evidence(db: "Sql", lead_id: str, after_ms: int | None) -> None:
-    """The only claimed lead is put off for a day."""
+def waits_for_evidence(db: Sql, lead_id: str, after_ms: int | None) -> None:
     fails(db, lead_id, delay_ms=86_400_000, decide_after_ms=after_ms)
 
 
-def test_answer_to_another_lead_makes_those_due_that_wait_for_it(db: "Sql") -> None:
+def test_answer_to_another_lead_makes_those_due_that_wait_for_it(db: Sql) -> None:
     """Once, not before its time; what waits for something else keeps its delay."""
     db.key("fake-one")
     for lead_id, after_ms in (("now", 0), ("later", 600_000), ("never", None)):
@@ -97,7 +91,7 @@ def test_answer_to_another_lead_makes_those_due_that_wait_for_it(db: "Sql") -> N
     assert due_s()["now"] == pytest.approx(86_400, abs=60)
 
 
-def test_claim_of_a_failing_lead_brings_what_happened_in_other_processes(db: "Sql") -> None:
+def test_claim_of_a_failing_lead_brings_what_happened_in_other_processes(db: Sql) -> None:
     """Answers and failures of calls, the earliest first; others ask for nothing."""
     db.key("fake-one")
     for lead_id in ("odd", "good", "bad"):

@@ -1,22 +1,17 @@
 """No role can have its own code run with the rights of the database's owner by what leadhook does."""
 
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from tests.sql.conftest import Connect, Sql
 
 from leadhook.domain.findings import Code, check_status
 from leadhook.domain.status import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Connect, Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 TRIGGER = """
 create function pg_temp.spring() returns trigger language plpgsql as $$
@@ -66,7 +61,7 @@ where s.schemaname <> 'public' and s.seq_scan + coalesce(s.idx_scan, 0) + s.n_tu
 
 
 @pytest.fixture
-def intruder(wired_database: "Database") -> "Iterator[psycopg.Connection]":
+def intruder(wired_database: Database) -> Iterator[psycopg.Connection]:
     """A login with no rights but those that every role has."""
     role = f"bi_{secrets.token_hex(4)}"
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
@@ -82,7 +77,7 @@ def intruder(wired_database: "Database") -> "Iterator[psycopg.Connection]":
             admin.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
 
 
-def sprung_as(db: "Sql") -> str | None:
+def sprung_as(db: Sql) -> str | None:
     """The role as which foreign code ran in this session."""
     return db.value("select nullif(current_setting('test.sprung_as', true), '')") or None
 
@@ -90,7 +85,7 @@ def sprung_as(db: "Sql") -> str | None:
 @pytest.mark.parametrize("level", ["read committed", "repeatable read"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_trigger_on_pg_nets_queue_never_runs_with_our_rights(
-    wired: "Sql", intruder: psycopg.Connection, kind: str, level: str
+    wired: Sql, intruder: psycopg.Connection, kind: str, level: str
 ) -> None:
     """Even one that was added after the snapshot of the application's transaction; the outbox keeps the lead."""
     wired.run(sql.SQL("begin isolation level ") + sql.SQL(level))
@@ -105,7 +100,7 @@ def test_a_trigger_on_pg_nets_queue_never_runs_with_our_rights(
     assert "would run with the owner's rights" in webhook["error"]
 
 
-def test_a_rule_on_pg_nets_queue_never_runs_with_our_rights(wired: "Sql", wired_database: "Database") -> None:
+def test_a_rule_on_pg_nets_queue_never_runs_with_our_rights(wired: Sql, wired_database: Database) -> None:
     """Only the owner of the queue can make one."""
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
         admin.execute("create rule spring as on insert to net.http_request_queue do also notify spring")
@@ -114,7 +109,7 @@ def test_a_rule_on_pg_nets_queue_never_runs_with_our_rights(wired: "Sql", wired_
     assert wired.count("leadhook.webhooks", "error like '%%owner''s rights'") == 1
 
 
-def test_a_foreign_trigger_is_reported_until_it_is_gone(wired: "Sql", intruder: psycopg.Connection) -> None:
+def test_a_foreign_trigger_is_reported_until_it_is_gone(wired: Sql, intruder: psycopg.Connection) -> None:
     """/ready and doctor name trigger, function and owner; then webhooks are sent again."""
     intruder.execute(TRIGGER.format(**KINDS["deferred"]).encode())
     found = check_status(Status.model_validate(wired.rpc("leadhook_status")))
@@ -128,7 +123,7 @@ def test_a_foreign_trigger_is_reported_until_it_is_gone(wired: "Sql", intruder: 
 
 
 def test_enabling_pg_net_again_removes_a_foreign_trigger(
-    wired: "Sql", wired_database: "Database", intruder: psycopg.Connection
+    wired: Sql, wired_database: Database, intruder: psycopg.Connection
 ) -> None:
     """As the finding's remedy says."""
     intruder.execute(TRIGGER.format(**KINDS["deferred"]).encode())
@@ -141,7 +136,7 @@ def test_enabling_pg_net_again_removes_a_foreign_trigger(
 
 @pytest.mark.parametrize("extension", FALSE_EXTENSIONS)
 def test_a_false_extension_is_not_called(
-    wired: "Sql", wired_database: "Database", intruder: psycopg.Connection, extension: str
+    wired: Sql, wired_database: Database, intruder: psycopg.Connection, extension: str
 ) -> None:
     """Where the extension is missing, a role that may create schemas can give one its name."""
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
@@ -161,7 +156,7 @@ def test_a_false_extension_is_not_called(
 
 
 def test_what_runs_with_the_owners_rights_touches_nothing_that_others_can_attach_code_to(
-    wired_connect: "Connect", wired_database: "Database"
+    wired_connect: Connect, wired_database: Database
 ) -> None:
     """Every trigger of ours fired and every such function called: their tables belong to trusted roles."""
     wired = wired_connect()

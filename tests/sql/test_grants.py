@@ -3,18 +3,15 @@
 # ruff: noqa: S608 - the queries are made of this file's own constants
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
+from tests.support.databases import Databases
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 REGIMES = ["wired_database", "old_regime_database"]
 OUTSIDERS = ["anon", "authenticated", "public"]
@@ -91,19 +88,19 @@ OTHER_PATHS = {
 
 
 @pytest.fixture(scope="module")
-def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
     """One for all tests here, which change nothing."""
     yield from databases.copies(wired_template)
 
 
 @pytest.fixture(scope="module")
-def old_regime_database(databases: "Databases", old_regime_template: "Database") -> "Iterator[Database]":
+def old_regime_database(databases: Databases, old_regime_template: Database) -> Iterator[Database]:
     """The same of before 30 October 2026."""
     yield from databases.copies(old_regime_template)
 
 
 @pytest.fixture(params=REGIMES, ids=["new default privileges", "old default privileges"])
-def catalog(request: pytest.FixtureRequest) -> "Iterator[psycopg.Connection]":
+def catalog(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
     """The superuser's transaction, which is rolled back, under new and under old default privileges."""
     database: Database = request.getfixturevalue(request.param)
     with psycopg.connect(database.admin_conninfo) as connection:
@@ -112,7 +109,6 @@ def catalog(request: pytest.FixtureRequest) -> "Iterator[psycopg.Connection]":
 
 
 def ask(catalog: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
-    """All rows of a query."""
     return catalog.execute(query.encode()).fetchall()
 
 
@@ -237,7 +233,7 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
         "select * from public.gemini_api",
     ],
 )
-def test_outsiders_are_refused(wired_database: "Database", role: str, statement: str) -> None:
+def test_outsiders_are_refused(wired_database: Database, role: str, statement: str) -> None:
     """The catalog's word, tried out through the API's login."""
     with psycopg.connect(wired_database.authenticator_conninfo, autocommit=True) as api:
         api.execute(f"set role {role}".encode())

@@ -4,23 +4,20 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.commands import SqlStore
 from tests.conftest import silent
 from tests.dump import dump
+from tests.sql.conftest import Sql
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.install import InstallOptions, install, make_plan
 from leadhook.install.uninstall import uninstall
+from leadhook.local.database import Database
 from leadhook.store import Wanted, release_held
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
-
-    from leadhook.local.database import Database
 
 EVERY = read_migrations()
 STEPS = read_webhook_steps()
@@ -32,19 +29,17 @@ NO_KEYS = EXISTING["no_keys"]
 ORDER = InstallOptions("https://leads.example.com/webhooks/leads")
 
 
-async def put_in(database: "Database", order: InstallOptions = ORDER) -> list[str]:
-    """Install, and return its output."""
+async def put_in(database: Database, order: InstallOptions = ORDER) -> list[str]:
     said: list[str] = []
     await install(database.conninfo, order, EVERY, STEPS, said.append)
     return said
 
 
-def run_script(bare: "Sql", script: str) -> None:
-    """Statements of the owner."""
+def run_script(bare: Sql, script: str) -> None:
     bare.connection.execute(script.encode())
 
 
-def picture(database: "Database", bare: "Sql") -> list[tuple[Any, ...]]:
+def picture(database: Database, bare: Sql) -> list[tuple[Any, ...]]:
     """Everything in public, its rows too: in the catalog's words and in those of pg_dump."""
     things = [tuple(row.values()) for row in bare.connection.execute(FINGERPRINT.encode()).fetchall()]
     return [*sorted(things, key=repr), *((line,) for line in dump(database, "public"))]
@@ -52,7 +47,7 @@ def picture(database: "Database", bare: "Sql") -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("schema", EXISTING)
 async def test_an_existing_project_is_used_and_given_back_as_it_was(
-    bare_database: "Database", bare: "Sql", schema: str
+    bare_database: Database, bare: Sql, schema: str
 ) -> None:
     """Each lead is handed out once, its answer is written, and after `uninstall --purge` nothing of it all is left."""
     run_script(bare, EXISTING[schema])
@@ -77,8 +72,7 @@ async def test_an_existing_project_is_used_and_given_back_as_it_was(
     assert picture(bare_database, bare) == before
 
 
-async def test_a_project_with_uuid_ids_is_refused_and_stays_as_it_is(bare_database: "Database", bare: "Sql") -> None:
-    """By the plan already."""
+async def test_a_project_with_uuid_ids_is_refused_and_stays_as_it_is(bare_database: Database, bare: Sql) -> None:
     script = EXISTING["checks_and_policies"].replace(" check (length(lead_id) < 100)", "")
     run_script(bare, script.replace("lead_id text primary key", "lead_id uuid primary key"))
     before = picture(bare_database, bare)
@@ -90,7 +84,7 @@ async def test_a_project_with_uuid_ids_is_refused_and_stays_as_it_is(bare_databa
     assert picture(bare_database, bare) == before
 
 
-async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Database", bare: "Sql") -> None:
+async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: Database, bare: Sql) -> None:
     """Installing costs nothing; the next lead is processed at once."""
     run_script(bare, EVERY[0].sql)
     old = bare.eligible_leads(1500)
@@ -106,7 +100,7 @@ async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Datab
     assert bare.ids_of(bare.claim()) == old[:50]
 
 
-async def test_waiting_and_held_leads_wake_with_the_next_prompts_row(bare_database: "Database", bare: "Sql") -> None:
+async def test_waiting_and_held_leads_wake_with_the_next_prompts_row(bare_database: Database, bare: Sql) -> None:
     """They were asked for: those without a prompts row before, and those that were held."""
     run_script(bare, EVERY[0].sql)
     held = bare.eligible_leads(3)
@@ -122,7 +116,7 @@ async def test_waiting_and_held_leads_wake_with_the_next_prompts_row(bare_databa
     assert bare.ids_of(bare.claim()) == held
 
 
-async def test_install_can_leave_the_backlog_to_the_service(bare_database: "Database", bare: "Sql") -> None:
+async def test_install_can_leave_the_backlog_to_the_service(bare_database: Database, bare: Sql) -> None:
     """--backlog run: its first round makes ready."""
     run_script(bare, EVERY[0].sql)
     bare.eligible_leads(3)
@@ -132,7 +126,7 @@ async def test_install_can_leave_the_backlog_to_the_service(bare_database: "Data
     assert bare.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)["made_ready"] == 3
 
 
-async def test_install_may_be_repeated(bare_database: "Database", bare: "Sql") -> None:
+async def test_install_may_be_repeated(bare_database: Database, bare: Sql) -> None:
     """It holds nothing the second time: what is eligible now came after it."""
     await put_in(bare_database)
     before = picture(bare_database, bare)
@@ -143,7 +137,7 @@ async def test_install_may_be_repeated(bare_database: "Database", bare: "Sql") -
 
 
 async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run(
-    bare_database: "Database", bare: "Sql"
+    bare_database: Database, bare: Sql
 ) -> None:
     """It was asked for, so it is not passed over in silence."""
     run_script(bare, EVERY[0].sql)
@@ -158,7 +152,7 @@ async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run
     assert "`leadhook backlog release` queues them" in said
 
 
-async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: "Database", bare: "Sql") -> None:
+async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: Database, bare: Sql) -> None:
     """Columns, duplicates, what would be eligible and what it would take, and who gets in."""
     run_script(bare, NO_KEYS)
     run_script(bare, "insert into public.prompts (user_id, tag) select distinct user_id, tag from public.all_leads")
@@ -179,7 +173,7 @@ async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: "
     assert bare.value("select to_regnamespace('leadhook') is null")
 
 
-async def test_the_plan_of_an_empty_project_names_the_tables_to_be_made(bare_database: "Database", bare: "Sql") -> None:
+async def test_the_plan_of_an_empty_project_names_the_tables_to_be_made(bare_database: Database, bare: Sql) -> None:
     """And finds nothing eligible and nothing open, and makes none of them."""
     said = await make_plan(bare_database.conninfo, EVERY, STEPS)
     assert "  - the table public.all_leads, closed to the outside" in said
@@ -188,7 +182,7 @@ async def test_the_plan_of_an_empty_project_names_the_tables_to_be_made(bare_dat
     assert bare.count("pg_catalog.pg_class", "relnamespace = 'public'::regnamespace") == 0
 
 
-async def test_the_plan_counts_what_the_first_round_holds(bare_database: "Database", bare: "Sql") -> None:
+async def test_the_plan_counts_what_the_first_round_holds(bare_database: Database, bare: Sql) -> None:
     """Two ways to the same number, whatever duplicates there are."""
     run_script(bare, NO_KEYS)
     bare.eligible_leads(7)
@@ -207,7 +201,7 @@ async def test_the_plan_counts_what_the_first_round_holds(bare_database: "Databa
     assert int(counted[1]) == bare.count("leadhook.jobs", "state = 'held'") == 7
 
 
-async def test_the_plan_of_a_second_time_promises_no_holding(bare_database: "Database", bare: "Sql") -> None:
+async def test_the_plan_of_a_second_time_promises_no_holding(bare_database: Database, bare: Sql) -> None:
     """What is eligible now is in the queue already."""
     await put_in(bare_database)
     bare.eligible_lead("fresh")
@@ -217,7 +211,7 @@ async def test_the_plan_of_a_second_time_promises_no_holding(bare_database: "Dat
     assert "they will be held" not in said
 
 
-async def test_lock_down_closes_what_the_plan_names(bare_database: "Database", bare: "Sql") -> None:
+async def test_lock_down_closes_what_the_plan_names(bare_database: Database, bare: Sql) -> None:
     """Without it, the installer leaves the doors as they are."""
     run_script(bare, NO_KEYS)
     closed = (

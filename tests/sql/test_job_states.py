@@ -2,13 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from tests.sql.conftest import Sql
 from tests.sql.job_states import watch, watched, written_down
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
 
 SQL_FILES = Path(__file__).parents[2] / "src/leadhook"
 MOVES_A_JOB = re.compile(
@@ -17,7 +14,7 @@ MOVES_A_JOB = re.compile(
 )
 
 
-def test_the_table_names_every_statement_that_moves_a_job(db: "Sql") -> None:
+def test_the_table_names_every_statement_that_moves_a_job(db: Sql) -> None:
     """Functions of the database and scripts of the commands; and no other."""
     functions = db.rows(
         "select proname, prosrc from pg_proc where pronamespace in ('leadhook'::regnamespace, 'public'::regnamespace)"
@@ -28,7 +25,7 @@ def test_the_table_names_every_statement_that_moves_a_job(db: "Sql") -> None:
     assert moving == {made_by for _, _, made_by in written_down()}
 
 
-def test_the_table_names_every_state(db: "Sql") -> None:
+def test_the_table_names_every_state(db: Sql) -> None:
     """And no state that a job can't have."""
     query = "select pg_get_constraintdef(oid) from pg_constraint where conname = 'jobs_state_check'"
     states = set(re.findall(r"'(\w+)'", db.value(query)))
@@ -37,7 +34,7 @@ def test_the_table_names_every_state(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("state", ["waiting", "ready", "held", "done"])
-def test_a_lead_that_cannot_be_checked_is_quarantined_from_any_state(db: "Sql", state: str) -> None:
+def test_a_lead_that_cannot_be_checked_is_quarantined_from_any_state(db: Sql, state: str) -> None:
     """Unless it is leased."""
     db.ready_job("bad-1", state=state)
     db.poison()
@@ -47,7 +44,7 @@ def test_a_lead_that_cannot_be_checked_is_quarantined_from_any_state(db: "Sql", 
     assert watched(db.connection) == {(state, "dead", "quarantine")}
 
 
-def test_a_lead_that_cannot_be_described_is_set_aside_by_its_own_claim(keyed: "Sql") -> None:
+def test_a_lead_that_cannot_be_described_is_set_aside_by_its_own_claim(keyed: Sql) -> None:
     """It was leased a moment before."""
     keyed.ready_job("bad-1")
     keyed.run("alter table public.lead_details rename to real_details")
@@ -62,7 +59,7 @@ def test_a_lead_that_cannot_be_described_is_set_aside_by_its_own_claim(keyed: "S
     assert watched(keyed.connection) == {("ready", "leased", "lease_leads"), ("leased", "dead", "quarantine")}
 
 
-def test_the_first_round_holds_a_lead_that_became_eligible_unseen(db: "Sql") -> None:
+def test_the_first_round_holds_a_lead_that_became_eligible_unseen(db: Sql) -> None:
     """Its prompts are older than the installation."""
     db.ready_job("lead-1", state="waiting")
     db.run("update public.prompts set created_at = now() - interval '1 day'")

@@ -2,40 +2,32 @@
 
 import hashlib
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pytest
+from tests.sql.conftest import Row, Sql
 
 from leadhook.doctor.database import sql as doctors_question
 
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
 
-
-def parked(key: str, for_ms: int | None, reason: str = "quota") -> "Row":
-    """What a worker reports of a key."""
+def parked(key: str, for_ms: int | None, reason: str = "quota") -> Row:
     return {"fingerprint": hashlib.sha256(key.strip().encode()).hexdigest()[:16], "reason": reason, "for_ms": for_ms}
 
 
-def healthy(db: "Sql") -> list[str]:
-    """The keys that a claim would hand out."""
+def healthy(db: Sql) -> list[str]:
     return sorted(row["api_key"] for row in db.rows("select api_key from leadhook.healthy_keys()"))
 
 
-def renew(db: "Sql", lease: "Row") -> "Row":
-    """Extend one lease."""
+def renew(db: Sql, lease: Row) -> Row:
     reply: Row = db.rpc("leadhook_renew", p_worker="worker-1", p_leases=[lease])
     return reply
 
 
-def state(db: "Sql") -> str:
-    """The state of the only parked key."""
+def state(db: Sql) -> str:
     found: str = db.value("select state from leadhook.api_keys")
     return found
 
 
-def test_park_cools_a_key_for_its_time(db: "Sql") -> None:
-    """And no longer."""
+def test_park_cools_a_key_for_its_time(db: Sql) -> None:
     db.key("fake-one")
     db.key("fake-two")
     db.park_keys(parked("fake-one", 60_000))
@@ -44,7 +36,7 @@ def test_park_cools_a_key_for_its_time(db: "Sql") -> None:
     assert healthy(db) == ["fake-one", "fake-two"]
 
 
-def test_park_without_end_lasts_until_the_row_changes(db: "Sql") -> None:
+def test_park_without_end_lasts_until_the_row_changes(db: Sql) -> None:
     """A changed row is a new chance, even with the same key."""
     db.key("fake-one")
     db.park_keys(parked("fake-one", None, "API_KEY_INVALID"))
@@ -54,7 +46,7 @@ def test_park_without_end_lasts_until_the_row_changes(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("around", ["\n", "\r\n", "\t", " "])
-def test_a_key_with_blanks_around_it_has_one_fingerprint_everywhere(db: "Sql", around: str) -> None:
+def test_a_key_with_blanks_around_it_has_one_fingerprint_everywhere(db: Sql, around: str) -> None:
     """As pasted; the service, the database and the doctor mean the same key."""
     db.key(f"{around}fake-one{around}")
     db.key("fake-one")
@@ -69,7 +61,7 @@ def test_a_key_with_blanks_around_it_has_one_fingerprint_everywhere(db: "Sql", a
     assert (keys["total"], keys["cooling"]) == (1, 1)
 
 
-def test_park_holds_for_every_row_of_the_same_key(db: "Sql") -> None:
+def test_park_holds_for_every_row_of_the_same_key(db: Sql) -> None:
     """The key is bad, not the row."""
     db.key("fake-one")
     db.key(" fake-one ")
@@ -78,7 +70,7 @@ def test_park_holds_for_every_row_of_the_same_key(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("order", [(60_000, 3_600_000), (3_600_000, 60_000)])
-def test_park_by_two_leads_takes_the_longer_rest(db: "Sql", order: tuple[int, int]) -> None:
+def test_park_by_two_leads_takes_the_longer_rest(db: Sql, order: tuple[int, int]) -> None:
     """Whichever lead reports first."""
     db.key("fake-one")
     for for_ms in order:
@@ -87,7 +79,7 @@ def test_park_by_two_leads_takes_the_longer_rest(db: "Sql", order: tuple[int, in
 
 
 @pytest.mark.parametrize("order", [(None, 60_000), (60_000, None)])
-def test_park_for_good_is_not_softened(db: "Sql", order: tuple[int | None, int | None]) -> None:
+def test_park_for_good_is_not_softened(db: Sql, order: tuple[int | None, int | None]) -> None:
     """Whichever lead reports first; also within one call."""
     db.key("fake-one")
     db.park_keys(*[parked("fake-one", for_ms) for for_ms in order])
@@ -98,7 +90,7 @@ def test_park_for_good_is_not_softened(db: "Sql", order: tuple[int | None, int |
     assert state(db) == "disabled"
 
 
-def test_park_of_a_changed_row_forgets_the_old_word(db: "Sql") -> None:
+def test_park_of_a_changed_row_forgets_the_old_word(db: Sql) -> None:
     """Disabled before, only cooling now."""
     db.key("fake-one")
     db.park_keys(parked("fake-one", None))
@@ -107,13 +99,13 @@ def test_park_of_a_changed_row_forgets_the_old_word(db: "Sql") -> None:
     assert state(db) == "cooling"
 
 
-def test_park_ignores_a_key_that_is_gone(db: "Sql") -> None:
+def test_park_ignores_a_key_that_is_gone(db: Sql) -> None:
     """Its row was deleted in the meantime."""
     db.park_keys(parked("fake-one", None))
     assert db.count("leadhook.api_keys") == 0
 
 
-def test_rests_are_counted_until_a_call_succeeds(db: "Sql") -> None:
+def test_rests_are_counted_until_a_call_succeeds(db: Sql) -> None:
     """The claim offers the count; a success, and a changed row, forget it."""
     db.key("fake-one")
     key = parked("fake-one", 60_000) | {"rests": 3}
@@ -135,7 +127,7 @@ def test_rests_are_counted_until_a_call_succeeds(db: "Sql") -> None:
     assert rests() == 0
 
 
-def test_rest_for_one_model_ends_when_a_service_starts_with_another(db: "Sql") -> None:
+def test_rest_for_one_model_ends_when_a_service_starts_with_another(db: Sql) -> None:
     """A quota holds per model; a rest for all models stays."""
     db.key("fake-one")
     db.key("fake-two")
@@ -147,7 +139,7 @@ def test_rest_for_one_model_ends_when_a_service_starts_with_another(db: "Sql") -
     assert healthy(db) == ["fake-one"]
 
 
-def test_save_does_not_wake_a_cooling_key(db: "Sql") -> None:
+def test_save_does_not_wake_a_cooling_key(db: Sql) -> None:
     """A call that began before the quota was reached says nothing of now."""
     db.key("fake-one")
     key = parked("fake-one", 60_000)
@@ -156,7 +148,7 @@ def test_save_does_not_wake_a_cooling_key(db: "Sql") -> None:
     assert healthy(db) == []
 
 
-def test_every_reply_about_leases_says_what_other_processes_learned_of_keys(db: "Sql") -> None:
+def test_every_reply_about_leases_says_what_other_processes_learned_of_keys(db: Sql) -> None:
     """A key rests, a call succeeded with another: in the replies to renew, save and release, for half a minute."""
     db.key("fake-one")
     db.key("fake-two")
@@ -176,7 +168,7 @@ def test_every_reply_about_leases_says_what_other_processes_learned_of_keys(db: 
 
 
 @pytest.mark.parametrize("change", ["its rest is over", "its row changed", "its row is gone"])
-def test_no_reply_speaks_of_a_rest_that_no_longer_holds(db: "Sql", change: str) -> None:
+def test_no_reply_speaks_of_a_rest_that_no_longer_holds(db: Sql, change: str) -> None:
     """The claim that comes next offers the key, or does not know it."""
     db.key("fake-one")
     lead = db.leased_lead("a")
@@ -191,7 +183,7 @@ def test_no_reply_speaks_of_a_rest_that_no_longer_holds(db: "Sql", change: str) 
     assert renew(db, lead)["key_news"] == []
 
 
-def test_a_success_is_noted_once_a_minute(db: "Sql") -> None:
+def test_a_success_is_noted_once_a_minute(db: Sql) -> None:
     """The claim says how long ago it was; a save writes nothing that is known."""
     db.key("fake-one")
     fingerprint = parked("fake-one", 0)["fingerprint"]
@@ -211,7 +203,7 @@ def test_a_success_is_noted_once_a_minute(db: "Sql") -> None:
     assert noted() > first
 
 
-def test_new_keys_come_without_leads_so_that_they_can_be_checked(db: "Sql") -> None:
+def test_new_keys_come_without_leads_so_that_they_can_be_checked(db: Sql) -> None:
     """Once one is tried, or rested, no one needs keys for no lead."""
     db.key("fake-one")
     [key] = db.claim()["keys"]

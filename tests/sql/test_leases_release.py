@@ -1,17 +1,13 @@
 """A lead is released without a result."""
 
-from typing import TYPE_CHECKING
-
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 
 
-def test_release_for_a_retry_spends_an_attempt_and_waits(keyed: "Sql") -> None:
+def test_release_for_a_retry_spends_an_attempt_and_waits(keyed: Sql) -> None:
     """Ready again after the delay; the attempt is noted with what it cost."""
     lease = keyed.leased_lead("a")
     reply = keyed.release(keyed.release_of(lease, "retry", delay_ms=60_000))
@@ -23,8 +19,7 @@ def test_release_for_a_retry_spends_an_attempt_and_waits(keyed: "Sql") -> None:
     assert (attempt["outcome"], attempt["fence"], attempt["calls"]) == ("retry", lease["fence"], 1)
 
 
-def test_release_for_the_last_retry_is_dead(db: "Sql") -> None:
-    """The last error stands in the reason."""
+def test_release_for_the_last_retry_is_dead(db: Sql) -> None:
     lease = db.leased_lead("a", attempts=4)
     assert db.outcomes(db.release(db.release_of(lease, "retry"))) == {"a": "dead"}
     job = db.job("a")
@@ -33,7 +28,7 @@ def test_release_for_the_last_retry_is_dead(db: "Sql") -> None:
     assert db.value("select outcome from leadhook.attempts") == "dead"
 
 
-def test_release_returned_spends_nothing(db: "Sql") -> None:
+def test_release_returned_spends_nothing(db: Sql) -> None:
     """A key's fault is not the lead's; so often as it may be."""
     lease = db.leased_lead("a", attempts=4, low_priority=True, replay_id=3)
     assert db.outcomes(db.release(db.release_of(lease, "returned"))) == {"a": "released"}
@@ -41,8 +36,7 @@ def test_release_returned_spends_nothing(db: "Sql") -> None:
     assert (job["state"], job["attempts"], job["low_priority"], job["replay_id"]) == ("ready", 4, True, 3)
 
 
-def test_release_dead_says_why(db: "Sql") -> None:
-    """It stays dead with the worker's words."""
+def test_release_dead_says_why(db: Sql) -> None:
     lease = db.leased_lead("a")
     released = db.release(db.release_of(lease, "dead", error_code="blocked", reason="The model declined."))
     assert db.outcomes(released) == {"a": "dead"}
@@ -52,13 +46,12 @@ def test_release_dead_says_why(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("outcome", ["retry", "returned", "dead"])
-def test_release_keeps_what_was_bought(db: "Sql", outcome: str) -> None:
-    """A score that was paid for is not bought again."""
+def test_release_keeps_what_was_bought(db: Sql, outcome: str) -> None:
     db.release(db.release_of(db.leased_lead("a"), outcome, checkpoint=db.paid(90)))
     assert db.job("a")["checkpoint"] == db.paid(90)
 
 
-def test_release_without_paid_keeps_an_earlier_one(db: "Sql") -> None:
+def test_release_without_paid_keeps_an_earlier_one(db: Sql) -> None:
     """Bought in an earlier lease."""
     lease = db.leased_lead("a", checkpoint=db.paid(90))
     db.release(db.release_of(lease, "retry"))
@@ -66,8 +59,7 @@ def test_release_without_paid_keeps_an_earlier_one(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("outcome", ["retry", "returned", "dead"])
-def test_release_repeated_answers_the_same_and_does_nothing(db: "Sql", outcome: str) -> None:
-    """The first reply was lost."""
+def test_release_repeated_answers_the_same_and_does_nothing(db: Sql, outcome: str) -> None:
     release = db.release_of(db.leased_lead("a"), outcome)
     first = db.release(release)
     before = db.job("a")
@@ -76,8 +68,7 @@ def test_release_repeated_answers_the_same_and_does_nothing(db: "Sql", outcome: 
     assert db.count("leadhook.attempts") == 1
 
 
-def test_release_refuses_a_stale_fence(keyed: "Sql") -> None:
-    """The lead was claimed again, and stays with its new holder."""
+def test_release_refuses_a_stale_fence(keyed: Sql) -> None:
     old = keyed.leased_lead("a", fence=0)
     keyed.age_job("a", 3600)
     keyed.claim()
@@ -85,12 +76,11 @@ def test_release_refuses_a_stale_fence(keyed: "Sql") -> None:
     assert keyed.job("a")["state"] == "leased"
 
 
-def test_release_answers_gone_for_a_lead_without_job(db: "Sql") -> None:
-    """Erased in the meantime."""
+def test_release_answers_gone_for_a_lead_without_job(db: Sql) -> None:
     assert db.outcomes(db.release(db.release_of({"lead_id": "nobody", "fence": 1}))) == {"nobody": "gone"}
 
 
-def test_release_dead_runs_again_where_a_replay_was_asked_for_meanwhile(db: "Sql") -> None:
+def test_release_dead_runs_again_where_a_replay_was_asked_for_meanwhile(db: Sql) -> None:
     """The run is over, so the replay begins."""
     db.release(db.release_of(db.leased_lead("a", attempts=3, replay_after=9), "dead", checkpoint=db.paid(90)))
     job = db.job("a")
@@ -98,22 +88,20 @@ def test_release_dead_runs_again_where_a_replay_was_asked_for_meanwhile(db: "Sql
     assert (job["replay_id"], job["replay_after"], job["source"], job["checkpoint"]) == (9, None, "replay", db.paid(90))
 
 
-def test_release_for_a_retry_leaves_a_replay_waiting(db: "Sql") -> None:
-    """The run is not over."""
+def test_release_for_a_retry_leaves_a_replay_waiting(db: Sql) -> None:
     db.release(db.release_of(db.leased_lead("a", replay_after=9), "retry"))
     job = db.job("a")
     assert (job["run"], job["replay_id"], job["replay_after"]) == (1, None, 9)
 
 
-def test_release_cuts_long_words(db: "Sql") -> None:
+def test_release_cuts_long_words(db: Sql) -> None:
     """An error text is no place for a page of HTML."""
     db.release(db.release_of(db.leased_lead("a"), "dead", reason="x" * 5000))
     assert len(db.job("a")["reason"]) == 500
     assert db.value("select length(reason) from leadhook.attempts") == 500
 
 
-def test_release_refuses_an_unknown_outcome(db: "Sql") -> None:
-    """A bug of the caller."""
+def test_release_refuses_an_unknown_outcome(db: Sql) -> None:
     with pytest.raises(psycopg.Error) as refused:
         db.release(db.release_of(db.leased_lead("a"), "saved"))
     assert refused.value.sqlstate == "PT400"

@@ -1,32 +1,30 @@
 """Only one transaction at a time checks eligibility or counts budgets; each lock alone excludes the others."""
 
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Sql
+from tests.sql.conftest import Connect, Sql
 
 CLAIM: LiteralString = "leadhook.lock_claims()"
 DRAIN: LiteralString = "leadhook.lock_outbox()"
 SWEEP: LiteralString = "leadhook.try_lock_sweep()"
 
 
-def hurry(db: "Sql", function: str) -> None:
+def hurry(db: Sql, function: str) -> None:
     """Have a function wait for locks no longer than 50 ms."""
     name = db.value("select %(f)s::regproc::oid::regprocedure::text", f=function)
     db.connection.execute(f"alter function {name} set lock_timeout = '50ms'".encode())
 
 
-def hold(other: "Sql", lock: LiteralString) -> None:
+def hold(other: Sql, lock: LiteralString) -> None:
     """Until the transaction ends."""
     assert other.value("select " + lock) in {"", True}
 
 
 @pytest.mark.parametrize("lock", [DRAIN, SWEEP])
 def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(
-    db: "Sql", connect: "Connect", lock: LiteralString
+    db: Sql, connect: Connect, lock: LiteralString
 ) -> None:
     """It hears busy."""
     hurry(db, "public.leadhook_sweep")
@@ -42,7 +40,7 @@ def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(
 
 @pytest.mark.parametrize("lock", [CLAIM, DRAIN])
 def test_a_claim_does_nothing_while_somebody_else_claims_or_drains(
-    keyed: "Sql", connect: "Connect", lock: LiteralString
+    keyed: Sql, connect: Connect, lock: LiteralString
 ) -> None:
     """It hears busy."""
     hurry(keyed, "public.leadhook_claim")
@@ -64,7 +62,7 @@ def test_a_claim_does_nothing_while_somebody_else_claims_or_drains(
         ),
     ],
 )
-def test_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect", function: str, arguments: dict[str, Any]) -> None:
+def test_a_replay_waits_for_the_drain(db: Sql, connect: Connect, function: str, arguments: dict[str, Any]) -> None:
     """Its caller hears of the lock, and nothing is begun."""
     hurry(db, function)
     db.ready_job("a", state="done")
@@ -76,7 +74,7 @@ def test_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect", function: s
     assert (db.states(), db.count("leadhook.replays")) == ({"a": "done"}, 0)
 
 
-def test_stopping_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect") -> None:
+def test_stopping_a_replay_waits_for_the_drain(db: Sql, connect: Connect) -> None:
     """Its leads stay as they are in the meantime."""
     hurry(db, "public.leadhook_replay_stop")
     db.ready_job("a", state="done")
@@ -89,7 +87,7 @@ def test_stopping_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect") ->
     assert db.states() == {"a": "ready"}
 
 
-def test_a_released_backlog_waits_for_the_drain(db: "Sql", connect: "Connect") -> None:
+def test_a_released_backlog_waits_for_the_drain(db: Sql, connect: Connect) -> None:
     """And stays held in the meantime."""
     hurry(db, "leadhook.release_backlog")
     db.ready_job("a", state="held")
@@ -105,7 +103,7 @@ def test_a_released_backlog_waits_for_the_drain(db: "Sql", connect: "Connect") -
 
 
 @pytest.mark.parametrize("deaths", [0, 1], ids=["a lead", "a suspect"])
-def test_a_job_that_someone_has_locked_makes_no_claim_spin(keyed: "Sql", connect: "Connect", deaths: int) -> None:
+def test_a_job_that_someone_has_locked_makes_no_claim_spin(keyed: Sql, connect: Connect, deaths: int) -> None:
     """Those behind it are claimed one by one; then nothing is due for a second."""
     keyed.ready_job("a", deaths=deaths)
     keyed.ready_job("b")

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from tests.conftest import silent
+from tests.sql.conftest import Sql
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
@@ -14,30 +14,25 @@ from leadhook.install.locks import Patience
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
 
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
-
 EVERY = read_migrations()
 STEPS = read_webhook_steps()
 URL = "https://leads.example.com/webhooks/leads"
 
 
 @pytest.fixture
-def migrated(db: "Sql", database: Database) -> Database:
+def migrated(db: Sql, database: Database) -> Database:
     """With a history, as after `leadhook migrate`."""
     db.record_migrations()
     return database
 
 
 def kept(database: Database) -> dict[str, str]:
-    """What Vault holds of ours."""
     with database.connect() as connection:
         query = "select name, decrypted_secret from vault.decrypted_secrets where name like 'leadhook%'"
         return dict(connection.execute(query).fetchall())
 
 
 def triggers(database: Database) -> set[str]:
-    """The tables with triggers of ours."""
     with database.connect() as connection:
         query = "select tgrelid::regclass::text from pg_trigger where tgname like 'leadhook%'"
         return {table for (table,) in connection.execute(query)}

@@ -2,15 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
 
 from leadhook.install.files import Migration, read_migrations, read_webhook_steps, split_statements
-
-if TYPE_CHECKING:
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 WEBHOOKS = Path(__file__).parents[2] / "webhooks.sql"
 FINGERPRINT = (Path(__file__).parent / "fingerprint.sql").read_bytes()
@@ -51,7 +49,7 @@ def test_every_file_runs_again_without_harm(request: pytest.FixtureRequest, fixt
         assert fingerprint(owner) == before
 
 
-def test_what_was_there_stays_as_it_was(bare_database: "Database") -> None:
+def test_what_was_there_stays_as_it_was(bare_database: Database) -> None:
     """Tables, rights, policies, triggers, an old RPC and the rows of an existing project."""
     with bare_database.connect() as owner:
         owner.execute(EXISTING_PROJECT)
@@ -69,7 +67,7 @@ def test_what_was_there_stays_as_it_was(bare_database: "Database") -> None:
         assert owner.execute("select a::text from public.all_leads as a").fetchall() == rows
 
 
-def test_triggers_that_are_up_to_date_are_not_locked_for(wired_database: "Database") -> None:
+def test_triggers_that_are_up_to_date_are_not_locked_for(wired_database: Database) -> None:
     """Running webhooks.sql again waits for no writer, and no writer for it."""
     with wired_database.connect(autocommit=False) as writer, wired_database.connect() as owner:
         for table in ("all_leads", "lead_details", "prompts", "gemini_api"):
@@ -79,7 +77,7 @@ def test_triggers_that_are_up_to_date_are_not_locked_for(wired_database: "Databa
         writer.rollback()
 
 
-def test_webhooks_sql_runs_as_one_script(database: "Database") -> None:
+def test_webhooks_sql_runs_as_one_script(database: Database) -> None:
     """As the SQL editor runs it: one transaction."""
     script = "".join(f"-- step: {step.words}{step.sql}" for step in read_webhook_steps())
     with database.connect() as owner:
@@ -87,7 +85,7 @@ def test_webhooks_sql_runs_as_one_script(database: "Database") -> None:
         assert owner.execute("select count(*) from pg_trigger where tgname like 'leadhook%'").fetchone() == (11,)
 
 
-def test_webhooks_sql_repairs_its_triggers_and_leaves_others_alone(wired_database: "Database") -> None:
+def test_webhooks_sql_repairs_its_triggers_and_leaves_others_alone(wired_database: Database) -> None:
     """Disabled, missing or outdated ones; those of the user stay as they are, disabled ones too."""
     state: Any = (
         "select tgname::text, tgrelid::regclass::text, tgenabled::text, tgtype from pg_trigger where not tgisinternal"
@@ -110,7 +108,7 @@ def test_webhooks_sql_repairs_its_triggers_and_leaves_others_alone(wired_databas
         assert before <= after
 
 
-def test_webhooks_sql_enables_the_extensions_that_a_webhook_needs(wired_database: "Database") -> None:
+def test_webhooks_sql_enables_the_extensions_that_a_webhook_needs(wired_database: Database) -> None:
     """Where the extensions are on offer and not enabled."""
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
         admin.execute("drop extension pg_net")
@@ -122,7 +120,7 @@ def test_webhooks_sql_enables_the_extensions_that_a_webhook_needs(wired_database
         owner.execute("select vault.create_secret('http://127.0.0.1:9', 'leadhook_webhook_url')")
 
 
-def test_webhooks_sql_is_undone_as_it_says(wired_database: "Database") -> None:
+def test_webhooks_sql_is_undone_as_it_says(wired_database: Database) -> None:
     """The statements in its head leave no trigger behind."""
     with wired_database.connect() as owner:
         for statement in re.findall(r"drop trigger if exists \S+ on \S+;", WEBHOOKS.read_text()):
@@ -143,7 +141,7 @@ def test_versioned_files_hold_no_function_and_the_others_nothing_else() -> None:
             assert not re.search(r"^create (or replace )?function", migration.sql, re.MULTILINE), migration.name
 
 
-def test_every_function_passes_the_checks_that_its_file_puts_off(wired_database: "Database") -> None:
+def test_every_function_passes_the_checks_that_its_file_puts_off(wired_database: Database) -> None:
     """A file may call what a later one makes, so its bodies are not checked while it is applied."""
     functions = """
         select pg_get_functiondef(f.oid)

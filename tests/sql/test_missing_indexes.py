@@ -1,16 +1,13 @@
 """Which indexes of the application's tables are advised: each that is missing, none that is there by another name."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import pytest
+from tests.sql.conftest import Sql
 
 from leadhook.install.connection import connect
 from leadhook.install.tables import find_missing_indexes
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 ADVICE = {
     "create index concurrently on public.all_leads (lead_id);",
@@ -21,7 +18,7 @@ ADVICE = {
 
 
 @pytest.fixture
-def stripped(db: "Sql") -> "Sql":
+def stripped(db: Sql) -> Sql:
     """A project without an index on what leads are found by."""
     for table in ("all_leads", "lead_details", "llm_response"):
         db.run(f"alter table public.{table} drop constraint {table}_pkey")
@@ -29,19 +26,18 @@ def stripped(db: "Sql") -> "Sql":
     return db
 
 
-async def missing(database: "Database") -> set[str]:
-    """The statements that are advised."""
+async def missing(database: Database) -> set[str]:
     async with connect(database.conninfo) as connection:
         return {index.statement for index in await find_missing_indexes(connection)}
 
 
-async def test_nothing_is_advised_where_our_own_tables_stand(database: "Database") -> None:
+async def test_nothing_is_advised_where_our_own_tables_stand(database: Database) -> None:
     """Their keys and the index on prompts are enough."""
     assert await missing(database) == set()
 
 
 @pytest.mark.usefixtures("stripped")
-async def test_each_missing_index_is_advised_and_its_statement_is_enough(database: "Database", stripped: "Sql") -> None:
+async def test_each_missing_index_is_advised_and_its_statement_is_enough(database: Database, stripped: Sql) -> None:
     """Advice that was followed is not repeated; the index on unsent leads alone, being partial, is no help."""
     assert await missing(database) == ADVICE
     for statement in sorted(ADVICE):
@@ -73,7 +69,7 @@ DOES_NOT: list[LiteralString] = [
 
 @pytest.mark.parametrize("statement", HELPS)
 async def test_an_index_that_begins_with_the_columns_is_enough(
-    database: "Database", stripped: "Sql", statement: LiteralString
+    database: Database, stripped: Sql, statement: LiteralString
 ) -> None:
     """A key or a constraint makes one as well."""
     stripped.run(statement)
@@ -82,14 +78,14 @@ async def test_an_index_that_begins_with_the_columns_is_enough(
 
 @pytest.mark.parametrize("statement", DOES_NOT)
 async def test_an_index_that_finds_no_lead_is_not_enough(
-    database: "Database", stripped: "Sql", statement: LiteralString
+    database: Database, stripped: Sql, statement: LiteralString
 ) -> None:
     """Partial, of an expression, of another collation or kind, or with another column first."""
     stripped.run(statement)
     assert await missing(database) == ADVICE
 
 
-async def test_a_partitioned_table_is_advised_what_postgres_can_build(database: "Database", stripped: "Sql") -> None:
+async def test_a_partitioned_table_is_advised_what_postgres_can_build(database: Database, stripped: Sql) -> None:
     """Without `concurrently`, which it refuses there."""
     stripped.run("drop table public.llm_response")
     stripped.run("create table public.llm_response (lead_id text, tag text) partition by hash (lead_id)")

@@ -1,40 +1,36 @@
 """On-demand requests lease nothing: their answers are saved whatever the lead's state, and its worker loses it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Row, Sql
+from tests.sql.conftest import Connect, Row, Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves", "one_utc_day")
 FREE_STATES = ["waiting", "ready", "held", "done", "dead"]
 
 
-def answered(db: "Sql", lead_id: str, score: int = 80, **given: Any) -> "Row":
-    """A lead with its answer, as the service sends it."""
+def answered(db: Sql, lead_id: str, score: int = 80, **given: Any) -> Row:
     return _sent(db.result_of({"lead_id": lead_id, "fence": 0}, score, cost_usd=0.01), given)
 
 
-def failed(db: "Sql", lead_id: str, outcome: str = "retry", **changes: Any) -> "Row":
-    """A lead without an answer, as the service sends it."""
+def failed(db: Sql, lead_id: str, outcome: str = "retry", **changes: Any) -> Row:
     return _sent(db.release_of({"lead_id": lead_id, "fence": 0}, outcome, cost_usd=0.01, **changes), {})
 
 
-def _sent(ending: "Row", given: "Row") -> "Row":
+def _sent(ending: Row, given: Row) -> Row:
     lead = {"lead_id": ending["lead_id"], **given}
     return ending | {"request_id": str(uuid4()), "age_ms": 2000, "lead": lead}
 
 
-def save(db: "Sql", *results: "Row") -> dict[str, str]:
+def save(db: Sql, *results: Row) -> dict[str, str]:
     """Call `leadhook_save_on_demand`; the outcome by lead id."""
     reply = db.rpc("leadhook_save_on_demand", p_worker="worker-9", p_results=list(results))
     return {lead["lead_id"]: lead["outcome"] for lead in reply["leads"]}
 
 
-def spent(db: "Sql") -> tuple[float, float]:
+def spent(db: Sql) -> tuple[float, float]:
     """All costs, and the wasted part of them."""
     [row] = db.rows(
         "select coalesce(sum(spent_usd), 0) as usd, coalesce(sum(wasted_usd), 0) as wasted from leadhook.costs"
@@ -42,7 +38,7 @@ def spent(db: "Sql") -> tuple[float, float]:
     return float(row["usd"]), float(row["wasted"])
 
 
-def test_a_paid_score_is_saved_without_a_message(keyed: "Sql") -> None:
+def test_a_paid_score_is_saved_without_a_message(keyed: Sql) -> None:
     """Where only the message failed; a repeated request answers the same."""
     keyed.ready_job("a")
     failure = {"code": "message_escapes", "reason": "It has escapes."}
@@ -54,7 +50,7 @@ def test_a_paid_score_is_saved_without_a_message(keyed: "Sql") -> None:
 
 
 @pytest.mark.parametrize("state", [*FREE_STATES, "leased"])
-def test_an_answer_is_saved_whatever_the_state(keyed: "Sql", state: str) -> None:
+def test_an_answer_is_saved_whatever_the_state(keyed: Sql, state: str) -> None:
     """Not scrapped, sent before, held, dead or leased: the caller named the lead."""
     keyed.ready_job("a", state=state, fence=0)
     keyed.run("update public.all_leads set scrapped = false")
@@ -78,7 +74,7 @@ def test_an_answer_is_saved_whatever_the_state(keyed: "Sql", state: str) -> None
 
 
 @pytest.mark.parametrize("called", [True, False])
-def test_the_worker_that_holds_the_lead_loses_it(keyed: "Sql", called: bool) -> None:  # noqa: FBT001 - a case of the table
+def test_the_worker_that_holds_the_lead_loses_it(keyed: Sql, called: bool) -> None:  # noqa: FBT001 - a case of the table
     """Its renewal, save and release change nothing; what was reserved counts as wasted if a call had begun."""
     lease = keyed.leased_lead("a", fence=0, called=called, reserved_usd=0.05)
     assert save(keyed, answered(keyed, "a", 70)) == {"a": "saved"}
@@ -95,7 +91,7 @@ def test_the_worker_that_holds_the_lead_loses_it(keyed: "Sql", called: bool) -> 
     assert spent(keyed) == ((0.06, 0.05) if called else (0.01, 0))
 
 
-def test_what_is_not_given_is_written_as_it_is_stored(db: "Sql") -> None:
+def test_what_is_not_given_is_written_as_it_is_stored(db: Sql) -> None:
     """With prompts and without them."""
     db.lead("a")
     db.details("a", location="Pune", profile_url="https://example.com/a")
@@ -110,7 +106,7 @@ def test_what_is_not_given_is_written_as_it_is_stored(db: "Sql") -> None:
 
 @pytest.mark.parametrize("outcome", ["retry", "returned", "dead"])
 @pytest.mark.parametrize("state", FREE_STATES)
-def test_a_failure_leaves_the_job_as_it_is(keyed: "Sql", state: str, outcome: str) -> None:
+def test_a_failure_leaves_the_job_as_it_is(keyed: Sql, state: str, outcome: str) -> None:
     """But a paid score is kept, the attempt is noted beside the job, and its cost is booked."""
     keyed.ready_job("a", state=state, attempts=2, run=3, low_priority=True)
     keyed.run("update public.lead_details set sent_to_llm = %(sent)s", sent=state == "done")
@@ -123,7 +119,7 @@ def test_a_failure_leaves_the_job_as_it_is(keyed: "Sql", state: str, outcome: st
     assert spent(keyed) == (0.01, 0)
 
 
-def test_a_failure_does_not_concern_the_worker_that_holds_the_lead(keyed: "Sql") -> None:
+def test_a_failure_does_not_concern_the_worker_that_holds_the_lead(keyed: Sql) -> None:
     """What it has paid for is its own."""
     lease = keyed.leased_lead("a")
     before = keyed.job("a")
@@ -132,14 +128,14 @@ def test_a_failure_does_not_concern_the_worker_that_holds_the_lead(keyed: "Sql")
     assert keyed.outcomes(keyed.save(keyed.result_of(lease))) == {"a": "saved"}
 
 
-def test_a_failure_replaces_nothing_that_was_paid_before(keyed: "Sql") -> None:
+def test_a_failure_replaces_nothing_that_was_paid_before(keyed: Sql) -> None:
     """A job that was refused keeps its whole answer."""
     keyed.ready_job("a", state="dead", checkpoint=keyed.paid(90))
     save(keyed, failed(keyed, "a", checkpoint=keyed.paid(message=None)))
     assert keyed.job("a")["checkpoint"] == keyed.paid(90)
 
 
-def test_a_failure_is_no_reason_for_a_job(keyed: "Sql") -> None:
+def test_a_failure_is_no_reason_for_a_job(keyed: Sql) -> None:
     """Known to the application or not."""
     keyed.eligible_lead("a")
     assert save(keyed, failed(keyed, "a"), failed(keyed, "stranger")) == {"a": "released", "stranger": "released"}
@@ -147,7 +143,7 @@ def test_a_failure_is_no_reason_for_a_job(keyed: "Sql") -> None:
     assert spent(keyed) == (0.02, 0)
 
 
-def test_each_request_is_saved_once(keyed: "Sql") -> None:
+def test_each_request_is_saved_once(keyed: Sql) -> None:
     """The first reply may have been lost; a worker may have the lead since."""
     keyed.eligible_lead("a")
     keyed.ready_job("b")
@@ -162,7 +158,7 @@ def test_each_request_is_saved_once(keyed: "Sql") -> None:
     assert spent(keyed) == (0.02, 0)
 
 
-def test_the_latest_of_two_requests_stands(keyed: "Sql") -> None:
+def test_the_latest_of_two_requests_stands(keyed: Sql) -> None:
     """Each of them is its own run."""
     keyed.eligible_lead("a")
     save(keyed, answered(keyed, "a", 60))
@@ -174,7 +170,7 @@ def test_the_latest_of_two_requests_stands(keyed: "Sql") -> None:
     ]
 
 
-def test_a_lead_that_no_table_knows_is_written_and_then_forgotten(wired: "Sql") -> None:
+def test_a_lead_that_no_table_knows_is_written_and_then_forgotten(wired: Sql) -> None:
     """As the predecessor wrote it; nothing of ours stays behind beyond the sweep."""
     save(wired, answered(wired, "stranger", 20))
     saved = answered(wired, "stranger", 30, tag="t", name="N", location="L", linkedin_url="U")
@@ -187,7 +183,7 @@ def test_a_lead_that_no_table_knows_is_written_and_then_forgotten(wired: "Sql") 
     assert wired.answer("stranger")["score"] == 30
 
 
-def test_a_lead_that_is_deleted_meanwhile_is_not_written(db: "Sql") -> None:
+def test_a_lead_that_is_deleted_meanwhile_is_not_written(db: Sql) -> None:
     """As long as its job is there: erasing a person is one DELETE, and their answer does not bring them back."""
     db.ready_job("a")
     db.run("delete from public.all_leads")
@@ -196,7 +192,7 @@ def test_a_lead_that_is_deleted_meanwhile_is_not_written(db: "Sql") -> None:
     assert db.count("public.llm_response") == db.count("leadhook.jobs") == 0
 
 
-def test_a_lead_whose_conditions_cannot_be_checked_is_saved(db: "Sql") -> None:
+def test_a_lead_whose_conditions_cannot_be_checked_is_saved(db: Sql) -> None:
     """No condition matters here, and the others of the call are saved too."""
     db.ready_job("bad-1")
     db.eligible_lead("a")
@@ -205,7 +201,7 @@ def test_a_lead_whose_conditions_cannot_be_checked_is_saved(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("state", ["leased", "ready", "done"])
-def test_a_replay_begins_afterwards(keyed: "Sql", state: str) -> None:
+def test_a_replay_begins_afterwards(keyed: Sql, state: str) -> None:
     """It asks with other prompts, so that the request's answer does not finish it."""
     keyed.ready_job("a", state="done")
     replay = {"p_lead_ids": ["a"], "p_actor": "ann", "p_reason": None}
@@ -221,7 +217,7 @@ def test_a_replay_begins_afterwards(keyed: "Sql", state: str) -> None:
     assert keyed.value("select run from leadhook.replay_leads") == 3
 
 
-def test_what_the_application_refuses_is_dead_with_its_reason(db: "Sql") -> None:
+def test_what_the_application_refuses_is_dead_with_its_reason(db: Sql) -> None:
     """And its answer is kept, as after a claim; the others are saved."""
     db.eligible_lead("a")
     db.eligible_lead("b")
@@ -235,7 +231,7 @@ def test_what_the_application_refuses_is_dead_with_its_reason(db: "Sql") -> None
     assert save(db, *results) == {"a": "refused", "b": "saved"}
 
 
-def test_a_row_that_the_application_holds_is_busy(keyed: "Sql", connect: "Connect") -> None:
+def test_a_row_that_the_application_holds_is_busy(keyed: Sql, connect: Connect) -> None:
     """The worker keeps its lease until the answer can be saved."""
     lease = keyed.leased_lead("a")
     keyed.eligible_lead("b")
@@ -248,7 +244,7 @@ def test_a_row_that_the_application_holds_is_busy(keyed: "Sql", connect: "Connec
     assert save(keyed, *results) == {"a": "saved", "b": "saved"}
 
 
-def test_who_claims_or_applies_keeps_no_answer_waiting(keyed: "Sql", connect: "Connect") -> None:
+def test_who_claims_or_applies_keeps_no_answer_waiting(keyed: Sql, connect: Connect) -> None:
     """It takes no advisory lock."""
     keyed.eligible_lead("a")
     other = connect()
@@ -279,8 +275,7 @@ GOOD = {"lead_id": "a", "request_id": str(uuid4()), "outcome": "retry", "lead": 
     ],
     ids=range(13),
 )
-def test_a_callers_bug_is_named(db: "Sql", results: Any) -> None:
-    """PT400, and nothing is written."""
+def test_a_callers_bug_is_named(db: Sql, results: Any) -> None:
     with pytest.raises(psycopg.errors.DatabaseError) as refused:
         db.rpc("leadhook_save_on_demand", p_worker="w", p_results=results)
     assert refused.value.sqlstate == "PT400"

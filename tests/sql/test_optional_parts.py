@@ -1,10 +1,11 @@
 """Vault and pg_net are optional: whatever they raise, the application writes, status answers and install repairs."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import psycopg
 import pytest
 from tests.conftest import silent
+from tests.sql.conftest import Sql
 
 from leadhook.command_error import CommandError
 from leadhook.doctor.check import Check, Level
@@ -15,11 +16,7 @@ from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.uninstall import uninstall
 from leadhook.install.webhooks import install_webhooks
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 URL = "https://leads.example.com/webhooks/leads"
 EVERY, STEPS = read_migrations(), read_webhook_steps()
@@ -60,13 +57,13 @@ grant select on net._http_response to public;
 """
 
 
-def change(database: "Database", statements: str) -> None:
+def change(database: Database, statements: str) -> None:
     """As the superuser, who owns the extensions."""
     with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
         admin.execute(statements.encode())
 
 
-async def look(database: "Database") -> list[Check]:
+async def look(database: Database) -> list[Check]:
     """The doctor's findings about the database."""
     found: list[Check] = []
     await examine(found.append, at="http://127.0.0.1:9", env={"DATABASE_URL": database.conninfo})
@@ -75,7 +72,7 @@ async def look(database: "Database") -> list[Check]:
 
 @pytest.mark.parametrize("sqlstate", RAISED)
 def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
-    wired: "Sql", wired_database: "Database", sqlstate: str
+    wired: Sql, wired_database: Database, sqlstate: str
 ) -> None:
     """/ready names it as a warning and is no worse for it; the change is noted, only its webhook is not sent."""
     wired.key()
@@ -95,7 +92,7 @@ def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
 
 @pytest.mark.parametrize("sqlstate", ["22000", "P0004"])
 def test_a_pg_net_that_raises_keeps_nobody_from_writing_sweeping_or_explaining(
-    wired: "Sql", wired_database: "Database", sqlstate: str
+    wired: Sql, wired_database: Database, sqlstate: str
 ) -> None:
     """Its answers are evidence, no more."""
     change(wired_database, RAISING_NET.format(raising=RAISED[sqlstate]))
@@ -108,7 +105,7 @@ def test_a_pg_net_that_raises_keeps_nobody_from_writing_sweeping_or_explaining(
     wired.rpc("leadhook_status")
 
 
-def test_status_needs_no_rights_on_pg_net(wired: "Sql", wired_database: "Database") -> None:
+def test_status_needs_no_rights_on_pg_net(wired: Sql, wired_database: Database) -> None:
     """A project may have taken them from service_role."""
     change(wired_database, "revoke usage on schema net from public, service_role, anon, authenticated")
     assert wired.rpc("leadhook_status")["webhook_setup"]["pg_net"] is True
@@ -116,7 +113,7 @@ def test_status_needs_no_rights_on_pg_net(wired: "Sql", wired_database: "Databas
 
 
 async def test_doctor_says_that_vault_can_not_be_read_and_install_replaces_it(
-    wired: "Sql", wired_database: "Database"
+    wired: Sql, wired_database: Database
 ) -> None:
     """With a new secret that the database signs with; then the doctor has nothing more to say of it."""
     wired.key()
@@ -140,7 +137,7 @@ async def test_doctor_says_that_vault_can_not_be_read_and_install_replaces_it(
     assert again == secret
 
 
-async def test_install_says_when_vault_keeps_nothing_at_all(wired: "Sql", wired_database: "Database") -> None:
+async def test_install_says_when_vault_keeps_nothing_at_all(wired: Sql, wired_database: Database) -> None:
     """Its own fault is not the user's, and the remedy is named."""
     change(
         wired_database,
@@ -155,7 +152,7 @@ async def test_install_says_when_vault_keeps_nothing_at_all(wired: "Sql", wired_
 
 
 async def test_doctor_and_uninstall_work_beside_a_pg_net_and_a_vault_that_raise(
-    wired: "Sql", wired_database: "Database"
+    wired: Sql, wired_database: Database
 ) -> None:
     """Neither is needed to look, nor to leave."""
     wired.key()

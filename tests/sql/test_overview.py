@@ -1,21 +1,18 @@
 """The overview's figures are those of the attempts, however they were summed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from tests.sql.conftest import Connect, Sql
 
 from leadhook.domain.console import Overview
 
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Sql
 
-
-def overview(db: "Sql") -> Overview:
-    """Call `leadhook_overview`."""
+def overview(db: Sql) -> Overview:
     return Overview.model_validate(db.rpc("leadhook_overview"))
 
 
-def attempt(db: "Sql", lead_id: str, score: int | None = None, *, ago: str = "1 min", **columns: Any) -> None:
+def attempt(db: Sql, lead_id: str, score: int | None = None, *, ago: str = "1 min", **columns: Any) -> None:
     """An attempt that ended so long ago, 20 s after the lead became eligible; with a score, its result."""
     values = {"run": 1, "outcome": "saved", "source": "webhook", "first_call_ms": 1000, "error_code": None} | columns
     db.run(
@@ -32,14 +29,13 @@ def attempt(db: "Sql", lead_id: str, score: int | None = None, *, ago: str = "1 
         )  # fmt: skip
 
 
-def total(db: "Sql", field: str) -> tuple[int, int]:
-    """The sum of a figure over the hours, and over the days."""
+def total(db: Sql, field: str) -> tuple[int, int]:
     found = overview(db)
     hours, days = (sum(getattr(period, field) for period in periods) for periods in (found.hours, found.days))
     return hours, days
 
 
-def test_hours_and_days_have_what_ended_in_them(db: "Sql") -> None:
+def test_hours_and_days_have_what_ended_in_them(db: Sql) -> None:
     """A lead comes in once, however many attempts it takes; a replay is no new lead; scores are as of their hour."""
     attempt(db, "a", outcome="retry", ago="3 h")
     attempt(db, "a", 80, ago="2 h")
@@ -55,7 +51,7 @@ def test_hours_and_days_have_what_ended_in_them(db: "Sql") -> None:
     assert {count.score: count.leads for count in found.scores if count.leads} == {40: 1, 80: 1, 90: 2}
 
 
-def test_leads_that_wait_came_in(db: "Sql") -> None:
+def test_leads_that_wait_came_in(db: Sql) -> None:
     """While no one claims, they are the only ones."""
     db.ready_job("new")
     db.ready_job("found", source="sweep")
@@ -63,7 +59,7 @@ def test_leads_that_wait_came_in(db: "Sql") -> None:
     assert (total(db, "leads_in"), total(db, "by_sweep")) == ((2, 2), (1, 1))
 
 
-def test_typical_durations_are_from_when_a_lead_became_eligible(db: "Sql") -> None:
+def test_typical_durations_are_from_when_a_lead_became_eligible(db: Sql) -> None:
     """Median and 95th percentile, within an eighth."""
     for n in range(20):
         attempt(db, f"lead-{n}", 80, first_call_ms=60_000 if n >= 18 else 400)
@@ -74,7 +70,7 @@ def test_typical_durations_are_from_when_a_lead_became_eligible(db: "Sql") -> No
     assert found.saved_p50 == found.saved_p95 == pytest.approx(20_000, rel=0.125)
 
 
-def test_each_attempt_is_counted_once(db: "Sql", connect: "Connect") -> None:
+def test_each_attempt_is_counted_once(db: Sql, connect: Connect) -> None:
     """In slices, repeated, and beside another call; not before it must be visible to all."""
     for n in range(30):
         attempt(db, f"lead-{n}", 50, ago=f"{n + 1} min")

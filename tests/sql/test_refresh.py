@@ -1,11 +1,9 @@
 """Rows that are deleted and inserted again in one transaction are no change: a bulk refresh pays for nothing again."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 TABLES = ("all_leads", "lead_details")
@@ -19,7 +17,7 @@ BACK: dict[str, LiteralString] = {
 }
 
 
-def refresh(db: "Sql", table: str, between: LiteralString = "select") -> None:
+def refresh(db: Sql, table: str, between: LiteralString = "select") -> None:
     """Delete all rows, and insert them again."""
     with db.transaction():
         db.connection.execute(AWAY[table])
@@ -28,7 +26,7 @@ def refresh(db: "Sql", table: str, between: LiteralString = "select") -> None:
 
 
 @pytest.fixture
-def resting(wired: "Sql") -> "Sql":
+def resting(wired: Sql) -> Sql:
     """600 leads, more than one slice: half of them held, half of them dead; and one that was never seen."""
     wired.key()
     wired.eligible_leads(600)
@@ -42,7 +40,7 @@ def resting(wired: "Sql") -> "Sql":
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_refresh_releases_and_reopens_nothing(resting: "Sql", table: str) -> None:
+def test_a_refresh_releases_and_reopens_nothing(resting: Sql, table: str) -> None:
     """Whatever order its outbox rows are applied in; a lead that is new in it is claimed."""
     before = resting.states()
     resting.eligible_lead("new")
@@ -59,7 +57,7 @@ def test_a_refresh_releases_and_reopens_nothing(resting: "Sql", table: str) -> N
     assert resting.job("new")["state"] == "dead", "it was leased, and did not change"
 
 
-def test_a_refresh_that_changes_a_lead_is_a_change(resting: "Sql") -> None:
+def test_a_refresh_that_changes_a_lead_is_a_change(resting: Sql) -> None:
     """Another tag, or a lead that had not been eligible any more."""
     resting.prompts(tag="other")
     resting.run("update public.all_leads set scrapped = false where lead_id = 'lead-00600'")
@@ -73,7 +71,7 @@ def test_a_refresh_that_changes_a_lead_is_a_change(resting: "Sql") -> None:
     assert set(resting.ids_of(resting.claim())) == {"lead-00001", "lead-00599", "lead-00600"}
 
 
-def test_a_lead_whose_check_failed_wakes_by_a_refresh(resting: "Sql") -> None:
+def test_a_lead_whose_check_failed_wakes_by_a_refresh(resting: Sql) -> None:
     """The refresh may have corrected it."""
     resting.run("update leadhook.jobs set error_code = 'evaluation_failed' where lead_id = 'lead-00600'")
     refresh(resting, "lead_details")
@@ -81,7 +79,7 @@ def test_a_lead_whose_check_failed_wakes_by_a_refresh(resting: "Sql") -> None:
 
 
 @pytest.mark.parametrize("undone", [True, False], ids=["rolled back", "another transaction"])
-def test_a_row_that_is_inserted_is_a_change(resting: "Sql", undone: "object") -> None:
+def test_a_row_that_is_inserted_is_a_change(resting: Sql, undone: "object") -> None:
     """Unless rows of its table were deleted in its own transaction, and still are."""
     resting.loosen()
     with resting.transaction():
@@ -95,7 +93,7 @@ def test_a_row_that_is_inserted_is_a_change(resting: "Sql", undone: "object") ->
     assert resting.ids_of(resting.claim()) == ["lead-00001"]
 
 
-def test_a_truncate_before_the_insert_is_a_refresh_too(resting: "Sql") -> None:
+def test_a_truncate_before_the_insert_is_a_refresh_too(resting: Sql) -> None:
     """It notes everything, and what is inserted behind it is the same again."""
     before = resting.states()
     with resting.transaction():

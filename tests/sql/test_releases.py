@@ -1,13 +1,9 @@
 """leadhook is the same on every release of Postgres that hosted projects have."""
 
-from typing import TYPE_CHECKING
-
 from tests.conftest import POSTGRES
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 
-def test_the_release_under_test_is_the_one_that_was_asked_for(db: "Sql") -> None:
+def test_the_release_under_test_is_the_one_that_was_asked_for(db: Sql) -> None:
     """LEADHOOK_POSTGRES names it."""
     assert db.value("select current_setting('server_version_num')::int / 10000") == int(POSTGRES)

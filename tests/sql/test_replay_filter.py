@@ -1,35 +1,32 @@
 """Scoring again what fits a filter: which leads, how many, in slices; counted before, followed, and stopped."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Row, Sql
+from tests.sql.conftest import Connect, Row, Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def begin(db: "Sql", *, limit: int | None = None, **fields: Any) -> "Row":
+def begin(db: Sql, *, limit: int | None = None, **fields: Any) -> Row:
     """Call `leadhook_replay_filtered`."""
     reply: Row = db.rpc("leadhook_replay_filtered", p_filter=fields, p_limit=limit, p_actor="ann")
     return reply
 
 
-def test_a_replay_by_filter_is_written_down(db: "Sql") -> None:
-    """Who asked for what, and why."""
+def test_a_replay_by_filter_is_written_down(db: Sql) -> None:
     arguments: dict[str, Any] = {"p_filter": {"tag": "x"}, "p_limit": 5}
     replay_id = db.rpc("leadhook_replay_filtered", **arguments, p_actor="ann", p_reason="new prompt")["replay_id"]
     (row,) = db.rows("select id, actor, reason, filter, lead_limit from leadhook.replays")
     assert list(row.values()) == [replay_id, "ann", "new prompt", {"tag": "x"}, 5]
 
 
-def test_a_replay_that_is_sent_twice_begins_once(db: "Sql") -> None:
+def test_a_replay_that_is_sent_twice_begins_once(db: Sql) -> None:
     """A second click; another form is another replay."""
     forms = [uuid4(), uuid4()]
     call: dict[str, Any] = {"p_filter": {"tag": "x"}, "p_limit": None, "p_actor": "ann"}
@@ -38,7 +35,7 @@ def test_a_replay_that_is_sent_twice_begins_once(db: "Sql") -> None:
     assert db.value("select count(*) from leadhook.audit where action = 'replay'") == 2
 
 
-def finish(db: "Sql") -> int:
+def finish(db: Sql) -> int:
     """Make the remaining slices; how many they were."""
     slices = 1
     while db.rpc("leadhook_replay_slice")["left"]:
@@ -46,20 +43,17 @@ def finish(db: "Sql") -> int:
     return slices
 
 
-def status(db: "Sql", replay_id: int, **arguments: Any) -> "Row":
-    """Call `leadhook_replay_status`."""
+def status(db: Sql, replay_id: int, **arguments: Any) -> Row:
     reply: Row = db.rpc("leadhook_replay_status", p_replay_id=replay_id, **arguments)
     return reply
 
 
-def stop(db: "Sql", replay_id: int) -> "Row":
-    """Call `leadhook_replay_stop`."""
+def stop(db: Sql, replay_id: int) -> Row:
     reply: Row = db.rpc("leadhook_replay_stop", p_replay_id=replay_id, p_actor="tester")
     return reply
 
 
-def dry_run(db: "Sql", *, limit: int | None = None, **fields: Any) -> dict[str, int]:
-    """The counts of all slices of a dry run."""
+def dry_run(db: Sql, *, limit: int | None = None, **fields: Any) -> dict[str, int]:
     counts: dict[str, int] = {}
     after: str | None = ""
     while after is not None:
@@ -70,7 +64,7 @@ def dry_run(db: "Sql", *, limit: int | None = None, **fields: Any) -> dict[str, 
     return counts
 
 
-def done_leads(db: "Sql", n: int, prefix: str = "lead-") -> list[str]:
+def done_leads(db: Sql, n: int, prefix: str = "lead-") -> list[str]:
     """So many leads that are done and sent, by three statements."""
     ids = db.eligible_leads(n, prefix=prefix)
     db.run("update public.lead_details set sent_to_llm = true")
@@ -82,8 +76,7 @@ def done_leads(db: "Sql", n: int, prefix: str = "lead-") -> list[str]:
     return ids
 
 
-def result(db: "Sql", lead_id: str, score: int, *, run: int = 1, version: str = "p1") -> None:
-    """What a run said of a lead."""
+def result(db: Sql, lead_id: str, score: int, *, run: int = 1, version: str = "p1") -> None:
     db.run(
         "insert into leadhook.results"
         " (lead_id, run, score, response, should_contact, subject, message, prompt_version,"
@@ -92,8 +85,7 @@ def result(db: "Sql", lead_id: str, score: int, *, run: int = 1, version: str = 
     )  # fmt: skip
 
 
-def attempt(db: "Sql", lead_id: str, outcome: str, *, run: int = 1) -> None:
-    """What a lease came to."""
+def attempt(db: Sql, lead_id: str, outcome: str, *, run: int = 1) -> None:
     db.run(
         "insert into leadhook.attempts (lead_id, run, fence, outcome) values (%(id)s, %(run)s, 1, %(outcome)s)",
         id=lead_id, run=run, outcome=outcome,
@@ -101,8 +93,7 @@ def attempt(db: "Sql", lead_id: str, outcome: str, *, run: int = 1) -> None:
 
 
 @pytest.fixture
-def mixed(db: "Sql") -> "Sql":
-    """Leads of all kinds."""
+def mixed(db: Sql) -> Sql:
     db.ready_job("dead-1", state="dead", error_code="answer_blocked", finished_at=LONG_AGO)
     db.ready_job("dead-2", state="dead", error_code="refused", finished_at=LONG_AGO + timedelta(days=1))
     db.ready_job("done-1", state="done", finished_at=LONG_AGO + timedelta(days=2))
@@ -144,7 +135,7 @@ def mixed(db: "Sql") -> "Sql":
     ],
     ids=str,
 )
-def test_a_filter_takes_what_fits_all_its_fields(mixed: "Sql", fields: Any, wanted: dict[str, int]) -> None:
+def test_a_filter_takes_what_fits_all_its_fields(mixed: Sql, fields: Any, wanted: dict[str, int]) -> None:
     """By the job, its last attempt and its last result; counted beforehand, it comes to the same."""
     assert dry_run(mixed, **fields) == wanted
     before = mixed.states()
@@ -156,7 +147,7 @@ def test_a_filter_takes_what_fits_all_its_fields(mixed: "Sql", fields: Any, want
     assert status(mixed, reply["replay_id"])["progress"] == ({"waiting": total} if total else {})
 
 
-def test_a_large_replay_is_made_in_slices(db: "Sql") -> None:
+def test_a_large_replay_is_made_in_slices(db: Sql) -> None:
     """250 leads each, from any caller; the last page is marked."""
     ids = done_leads(db, 600)
     reply = begin(db, tag=db.TAG)
@@ -176,7 +167,7 @@ def test_a_large_replay_is_made_in_slices(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 250, 251])
-def test_a_limit_counts_what_is_queued(db: "Sql", limit: int) -> None:
+def test_a_limit_counts_what_is_queued(db: Sql, limit: int) -> None:
     """Not what was looked at: those that can't be scored take no place."""
     done_leads(db, 300)
     db.run("update public.all_leads set scrapped = false where lead_id < 'lead-00041'")
@@ -187,7 +178,7 @@ def test_a_limit_counts_what_is_queued(db: "Sql", limit: int) -> None:
     assert db.count("leadhook.jobs", "state = 'ready'") == min(limit, 260)
 
 
-def test_leads_beyond_the_first_5000_are_found(db: "Sql") -> None:
+def test_leads_beyond_the_first_5000_are_found(db: Sql) -> None:
     """A slice that finds nothing goes on where it ended."""
     done_leads(db, 5001)
     db.run("update leadhook.jobs set state = 'dead', error_code = 'x', reason = 'x' where lead_id = 'lead-05001'")
@@ -198,7 +189,7 @@ def test_leads_beyond_the_first_5000_are_found(db: "Sql") -> None:
     assert status(db, reply["replay_id"])["counts"] == {"queued": 1}
 
 
-def test_two_processes_never_make_the_same_slice(db: "Sql", connect: "Connect") -> None:
+def test_two_processes_never_make_the_same_slice(db: Sql, connect: Connect) -> None:
     """The second one finds it taken and does nothing."""
     done_leads(db, 600)
     replay_id = begin(db, all=True)["replay_id"]
@@ -209,7 +200,7 @@ def test_two_processes_never_make_the_same_slice(db: "Sql", connect: "Connect") 
     assert status(db, replay_id)["counts"] == {"queued": 500}
 
 
-def test_a_replay_sends_a_webhook_with_its_first_and_last_slice(wired: "Sql") -> None:
+def test_a_replay_sends_a_webhook_with_its_first_and_last_slice(wired: Sql) -> None:
     """Work begins at once, and workers that fell asleep in the meantime wake."""
     done_leads(wired, 600)
     wired.run("delete from leadhook.webhooks")
@@ -218,7 +209,7 @@ def test_a_replay_sends_a_webhook_with_its_first_and_last_slice(wired: "Sql") ->
     assert [row["reason"] for row in wired.rows("select reason from leadhook.webhooks")] == ["replay", "replay"]
 
 
-def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
+def test_progress_follows_each_lead_to_its_end(keyed: Sql) -> None:
     """Done with its new score, failed with its reason, dropped when the application changed its mind."""
     for lead_id in ("a", "b", "c", "d", "e"):
         keyed.ready_job(lead_id, state="done")
@@ -241,7 +232,7 @@ def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
     assert [page["next_after"] for page in pages] == ["d", None]
 
 
-def test_a_page_of_no_leads_is_refused(keyed: "Sql") -> None:
+def test_a_page_of_no_leads_is_refused(keyed: Sql) -> None:
     """1 to 1000; with 0, reading page by page would never end."""
     keyed.ready_job("a", state="done")
     replay_id = begin(keyed, all=True)["replay_id"]
@@ -250,7 +241,7 @@ def test_a_page_of_no_leads_is_refused(keyed: "Sql") -> None:
     assert refused.value.sqlstate == "PT400"
 
 
-def test_a_later_run_does_not_change_what_a_replay_came_to(keyed: "Sql") -> None:
+def test_a_later_run_does_not_change_what_a_replay_came_to(keyed: Sql) -> None:
     """Each replay keeps the run that answered it."""
     keyed.ready_job("a", state="done")
     first = begin(keyed, all=True)["replay_id"]
@@ -260,14 +251,13 @@ def test_a_later_run_does_not_change_what_a_replay_came_to(keyed: "Sql") -> None
     assert status(keyed, second)["leads"] == [{"lead_id": "a", "state": "waiting"}]
 
 
-def test_an_unknown_replay_is_not_found(db: "Sql") -> None:
-    """Asked for or stopped."""
+def test_an_unknown_replay_is_not_found(db: Sql) -> None:
     assert status(db, 7) == {"found": False}
     assert stop(db, 7) == {"found": False}
 
 
 @pytest.mark.parametrize("state", ["done", "dead", "waiting", None])
-def test_stop_makes_a_job_what_it_was(db: "Sql", state: str | None) -> None:
+def test_stop_makes_a_job_what_it_was(db: Sql, state: str | None) -> None:
     """To the last column; a lead without a job waits."""
     columns: dict[str, Any] = (
         {"run": 3, "attempts": 2, "finished_at": LONG_AGO, "source": "webhook"} if state in ("done", "dead") else {}
@@ -288,7 +278,7 @@ def test_stop_makes_a_job_what_it_was(db: "Sql", state: str | None) -> None:
     assert stop(db, replay_id)["progress"] == {"stopped": 1}
 
 
-def test_stop_of_a_held_lead_holds_it_again(db: "Sql") -> None:
+def test_stop_of_a_held_lead_holds_it_again(db: Sql) -> None:
     """It was named, and is the backlog's again."""
     db.ready_job("a", state="held", low_priority=True)
     before = db.rows("select * from leadhook.jobs")
@@ -296,7 +286,7 @@ def test_stop_of_a_held_lead_holds_it_again(db: "Sql") -> None:
     assert db.rows("select * from leadhook.jobs") == before
 
 
-def test_stop_leaves_what_is_leased_and_what_is_done(keyed: "Sql") -> None:
+def test_stop_leaves_what_is_leased_and_what_is_done(keyed: Sql) -> None:
     """They end as they would; only what waits goes back."""
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id, state="done")
@@ -311,7 +301,7 @@ def test_stop_leaves_what_is_leased_and_what_is_done(keyed: "Sql") -> None:
 
 @pytest.mark.parametrize(("end", "state"), [("saved", "done"), ("dead", "dead")])
 @pytest.mark.parametrize("begun", [False, True])
-def test_stop_of_a_replay_that_comes_after_a_run(keyed: "Sql", end: str, state: str, begun: bool) -> None:  # noqa: FBT001 - a case of the table
+def test_stop_of_a_replay_that_comes_after_a_run(keyed: Sql, end: str, state: str, begun: bool) -> None:  # noqa: FBT001 - a case of the table
     """The lead stays as that run leaves it, whether the replay's own run was queued already or not."""
     lease = keyed.leased_lead("a")
     replay_id = keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]
@@ -329,7 +319,7 @@ def test_stop_of_a_replay_that_comes_after_a_run(keyed: "Sql", end: str, state: 
     assert job["error_code"] == (None if state == "done" else "blocked")
 
 
-def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: "Sql") -> None:
+def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: Sql) -> None:
     """And stopping that one too makes it what it was before both."""
     db.ready_job("a", state="done", finished_at=LONG_AGO)
     db.run("update public.lead_details set sent_to_llm = true")
@@ -342,7 +332,7 @@ def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: "Sql") -> None:
     assert db.rows("select * from leadhook.jobs") == before
 
 
-def test_stop_does_not_lose_what_the_application_wants_meanwhile(db: "Sql") -> None:
+def test_stop_does_not_lose_what_the_application_wants_meanwhile(db: Sql) -> None:
     """sent_to_llm went back to false while the lead was queued: it is scored as a fresh lead."""
     db.ready_job("a", state="done")
     db.run("update public.lead_details set sent_to_llm = true")
@@ -354,7 +344,7 @@ def test_stop_does_not_lose_what_the_application_wants_meanwhile(db: "Sql") -> N
     assert (db.job("a")["state"], db.job("a")["low_priority"], db.job("a")["replay_id"]) == ("ready", False, None)
 
 
-def test_stop_leaves_a_replay_that_has_ended_as_it_ended(keyed: "Sql") -> None:
+def test_stop_leaves_a_replay_that_has_ended_as_it_ended(keyed: Sql) -> None:
     """Finished or stopped: what is read of it later stays true."""
     keyed.ready_job("a", state="done")
     replay_id = begin(keyed, all=True)["replay_id"]
@@ -370,7 +360,7 @@ def test_stop_leaves_a_replay_that_has_ended_as_it_ended(keyed: "Sql") -> None:
     assert keyed.rows("select * from leadhook.replays") == before
 
 
-def test_stop_ends_a_replay_that_is_still_being_made(db: "Sql") -> None:
+def test_stop_ends_a_replay_that_is_still_being_made(db: Sql) -> None:
     """In slices; nothing more is queued."""
     done_leads(db, 600)
     replay_id = begin(db, all=True)["replay_id"]
@@ -382,7 +372,7 @@ def test_stop_ends_a_replay_that_is_still_being_made(db: "Sql") -> None:
     assert set(db.states().values()) == {"done"}
 
 
-def test_a_dry_run_tells_what_the_leads_cost_before(keyed: "Sql") -> None:
+def test_a_dry_run_tells_what_the_leads_cost_before(keyed: Sql) -> None:
     """The sum over those that were scored, with all attempts of their last run; and a sample of ids."""
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id)
@@ -398,7 +388,7 @@ def test_a_dry_run_tells_what_the_leads_cost_before(keyed: "Sql") -> None:
     assert keyed.count("leadhook.replays") == 0
 
 
-def test_a_dry_run_of_named_leads_decides_as_the_replay_does(mixed: "Sql") -> None:
+def test_a_dry_run_of_named_leads_decides_as_the_replay_does(mixed: Sql) -> None:
     """Held ones are named here, so they count."""
     ids = ["dead-1", "held-1", "nobody", "waiting-1", "ready-1"]
     reply = mixed.rpc("leadhook_replay_dry_run", p_lead_ids=ids, p_filter=None, p_limit=None)
@@ -412,8 +402,7 @@ def test_a_dry_run_of_named_leads_decides_as_the_replay_does(mixed: "Sql") -> No
     ],
     ids=str,
 )  # fmt: skip
-def test_a_call_that_makes_no_sense_is_refused(db: "Sql", changes: Any) -> None:
-    """A bug of the caller is PT400, and leaves no trace."""
+def test_a_call_that_makes_no_sense_is_refused(db: Sql, changes: Any) -> None:
     call = {"p_filter": {}, "p_limit": None, "p_actor": "ann", **changes}
     with pytest.raises(psycopg.Error) as refused:
         db.rpc("leadhook_replay_filtered", **call)
@@ -421,7 +410,7 @@ def test_a_call_that_makes_no_sense_is_refused(db: "Sql", changes: Any) -> None:
     assert db.count("leadhook.replays") == 0
 
 
-def test_a_deleted_lead_leaves_its_replays(db: "Sql") -> None:
+def test_a_deleted_lead_leaves_its_replays(db: Sql) -> None:
     """What is kept of it to follow and stop them goes with it."""
     db.ready_job("a", state="done")
     begin(db, all=True)
@@ -431,7 +420,7 @@ def test_a_deleted_lead_leaves_its_replays(db: "Sql") -> None:
     assert db.count("leadhook.replay_leads") == 0
 
 
-def test_old_replays_go_with_their_leads(db: "Sql") -> None:
+def test_old_replays_go_with_their_leads(db: Sql) -> None:
     """After 90 days, by the sweep."""
     db.ready_job("a", state="done")
     begin(db, all=True)

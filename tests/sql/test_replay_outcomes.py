@@ -1,31 +1,27 @@
 """Scoring named leads again."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
+from tests.sql.conftest import Row, Sql
 
 
-def replay(db: "Sql", *lead_ids: str, actor: str = "ann", reason: str | None = None) -> "Row":
-    """Call `leadhook_replay`."""
+def replay(db: Sql, *lead_ids: str, actor: str = "ann", reason: str | None = None) -> Row:
     reply: Row = db.rpc("leadhook_replay", p_lead_ids=list(lead_ids), p_actor=actor, p_reason=reason)
     return reply
 
 
-def outcomes(reply: "Row") -> dict[str, str]:
-    """Outcome by lead id."""
+def outcomes(reply: Row) -> dict[str, str]:
     return {lead["lead_id"]: lead["outcome"] for lead in reply["leads"]}
 
 
-def sent(db: "Sql") -> None:
+def sent(db: Sql) -> None:
     """The application, or an earlier run of ours, marked all leads."""
     db.run("update public.lead_details set sent_to_llm = true")
 
 
-def test_replay_of_a_done_lead_runs_it_again(keyed: "Sql") -> None:
+def test_replay_of_a_done_lead_runs_it_again(keyed: Sql) -> None:
     """A new run, claimed and saved although the lead was sent; sent_to_llm is never changed."""
     keyed.ready_job("a", state="done", run=1, attempts=2)
     sent(keyed)
@@ -39,7 +35,7 @@ def test_replay_of_a_done_lead_runs_it_again(keyed: "Sql") -> None:
     assert keyed.outcomes(keyed.save(keyed.result_of(lead))) == {"a": "saved"}
 
 
-def test_replay_of_a_dead_lead_keeps_what_was_bought(db: "Sql") -> None:
+def test_replay_of_a_dead_lead_keeps_what_was_bought(db: Sql) -> None:
     """It is written without buying it again."""
     db.ready_job("a", state="dead", run=1, checkpoint=db.paid())
     assert outcomes(replay(db, "a")) == {"a": "queued"}
@@ -47,14 +43,14 @@ def test_replay_of_a_dead_lead_keeps_what_was_bought(db: "Sql") -> None:
     assert (job["state"], job["run"], job["checkpoint"], job["error_code"]) == ("ready", 2, db.paid(), None)
 
 
-def test_replay_of_a_done_lead_buys_anew(db: "Sql") -> None:
+def test_replay_of_a_done_lead_buys_anew(db: Sql) -> None:
     """The old answer is written already."""
     db.ready_job("a", state="done", checkpoint=db.paid())
     replay(db, "a")
     assert db.job("a")["checkpoint"] is None
 
 
-def test_replay_of_a_held_lead_releases_it(db: "Sql") -> None:
+def test_replay_of_a_held_lead_releases_it(db: Sql) -> None:
     """Its first run; slow, as the backlog is."""
     db.ready_job("a", state="held", low_priority=True)
     reply = replay(db, "a")
@@ -63,7 +59,7 @@ def test_replay_of_a_held_lead_releases_it(db: "Sql") -> None:
     assert (job["state"], job["run"], job["low_priority"], job["replay_id"]) == ("ready", 1, True, reply["replay_id"])
 
 
-def test_replay_of_a_leased_lead_comes_after_its_run(keyed: "Sql") -> None:
+def test_replay_of_a_leased_lead_comes_after_its_run(keyed: Sql) -> None:
     """The worker's lease is not disturbed; once it saved, the lead is ready again."""
     lease = keyed.leased_lead("a")
     reply = replay(keyed, "a")
@@ -76,7 +72,7 @@ def test_replay_of_a_leased_lead_comes_after_its_run(keyed: "Sql") -> None:
     assert lead["run"] == 2
 
 
-def test_replay_asked_for_while_leased_survives_what_ends_the_first_wish(keyed: "Sql") -> None:
+def test_replay_asked_for_while_leased_survives_what_ends_the_first_wish(keyed: Sql) -> None:
     """Released, and in the meantime sent by something else: the replay begins as its own run."""
     keyed.ready_job("a")
     (lead,) = keyed.claim()["leads"]
@@ -89,7 +85,7 @@ def test_replay_asked_for_while_leased_survives_what_ends_the_first_wish(keyed: 
     assert (job["replay_id"], job["replay_after"]) == (reply["replay_id"], None)
 
 
-def test_replay_asked_for_while_leased_ends_with_a_lead_that_lost_its_eligibility(keyed: "Sql") -> None:
+def test_replay_asked_for_while_leased_ends_with_a_lead_that_lost_its_eligibility(keyed: Sql) -> None:
     """Not scrapped any more: it waits, and no replay is left that would begin some day."""
     keyed.ready_job("a")
     (lead,) = keyed.claim()["leads"]
@@ -101,7 +97,7 @@ def test_replay_asked_for_while_leased_ends_with_a_lead_that_lost_its_eligibilit
     assert (job["state"], job["replay_id"], job["replay_after"]) == ("waiting", None, None)
 
 
-def test_replay_of_a_ready_lead_is_already_queued(db: "Sql") -> None:
+def test_replay_of_a_ready_lead_is_already_queued(db: Sql) -> None:
     """Nothing changes but that it now runs even if the application marks it as sent."""
     db.ready_job("a")
     reply = replay(db, "a")
@@ -121,7 +117,7 @@ def test_replay_of_a_ready_lead_is_already_queued(db: "Sql") -> None:
 )
 @pytest.mark.parametrize("state", ["waiting", "done", "dead", "held", None])
 def test_replay_of_a_lead_that_lacks_something_says_what(
-    db: "Sql", change: LiteralString, missing: list[str], state: str | None
+    db: Sql, change: LiteralString, missing: list[str], state: str | None
 ) -> None:
     """And leaves it as it was."""
     if state is None:
@@ -135,7 +131,7 @@ def test_replay_of_a_lead_that_lacks_something_says_what(
 
 
 @pytest.mark.parametrize("state", ["waiting", None])
-def test_replay_of_a_lead_that_something_else_sent(keyed: "Sql", state: str | None) -> None:
+def test_replay_of_a_lead_that_something_else_sent(keyed: Sql, state: str | None) -> None:
     """Scored by the predecessor, say: it runs."""
     if state is None:
         keyed.eligible_lead("a")
@@ -147,20 +143,20 @@ def test_replay_of_a_lead_that_something_else_sent(keyed: "Sql", state: str | No
     assert (lead["lead_id"], lead["low_priority"], lead["run"]) == ("a", True, 1)
 
 
-def test_replay_of_an_eligible_lead_without_job(db: "Sql") -> None:
+def test_replay_of_an_eligible_lead_without_job(db: Sql) -> None:
     """The change left no outbox row, and the sweep has not checked the lead yet."""
     db.eligible_lead("a")
     assert outcomes(replay(db, "a")) == {"a": "queued"}
     assert db.job("a")["state"] == "ready"
 
 
-def test_replay_of_an_unknown_lead(db: "Sql") -> None:
+def test_replay_of_an_unknown_lead(db: Sql) -> None:
     """No row in all_leads; details alone are no lead."""
     db.details("b")
     assert outcomes(replay(db, "a", "b")) == {"a": "unknown", "b": "unknown"}
 
 
-def test_replay_applies_the_outbox_first(db: "Sql") -> None:
+def test_replay_applies_the_outbox_first(db: Sql) -> None:
     """A lead that was just deleted or changed is checked in its current state."""
     db.ready_job("gone", state="done")
     db.run("delete from public.all_leads")
@@ -169,8 +165,7 @@ def test_replay_applies_the_outbox_first(db: "Sql") -> None:
     assert db.states() == {}
 
 
-def test_replay_answers_in_the_callers_order_each_once(db: "Sql") -> None:
-    """Whatever the caller's list looks like."""
+def test_replay_answers_in_the_callers_order_each_once(db: Sql) -> None:
     for lead_id in ("a", "b", "c"):
         db.ready_job(lead_id, state="done")
     reply = replay(db, "c", "a", "nobody", "c", "b")
@@ -178,8 +173,7 @@ def test_replay_answers_in_the_callers_order_each_once(db: "Sql") -> None:
     assert reply["counts"] == {"queued": 3, "unknown": 1}
 
 
-def test_replay_is_written_down(db: "Sql") -> None:
-    """Who asked for what, and why."""
+def test_replay_is_written_down(db: Sql) -> None:
     db.ready_job("a", state="done")
     reply = replay(db, "a", "b", actor="ann", reason="new prompt")
     (row,) = db.rows("select * from leadhook.replays")
@@ -187,7 +181,7 @@ def test_replay_is_written_down(db: "Sql") -> None:
     assert row["counts"] == {"queued": 1, "unknown": 1}
 
 
-def test_replay_sends_one_webhook_and_only_for_work(wired: "Sql") -> None:
+def test_replay_sends_one_webhook_and_only_for_work(wired: Sql) -> None:
     """After its commit; a replay that queued nothing wakes no one."""
     wired.ready_job("a", state="done")
     wired.ready_job("b", state="done")
@@ -200,8 +194,7 @@ def test_replay_sends_one_webhook_and_only_for_work(wired: "Sql") -> None:
     assert webhook == {"reason": "replay", "leads": 2}
 
 
-def test_replay_of_a_lead_that_can_not_be_evaluated(db: "Sql") -> None:
-    """It says so; the others are queued."""
+def test_replay_of_a_lead_that_can_not_be_evaluated(db: Sql) -> None:
     db.ready_job("bad", state="dead")
     db.ready_job("b", state="done")
     db.poison()
@@ -214,15 +207,13 @@ def test_replay_of_a_lead_that_can_not_be_evaluated(db: "Sql") -> None:
 @pytest.mark.parametrize(
     ("lead_ids", "actor"), [(None, "ann"), ([], "ann"), (["a", None], "ann"), (["a"], " "), (["a"] * 1001, "ann")]
 )
-def test_replay_refuses_a_call_that_makes_no_sense(db: "Sql", lead_ids: list[str] | None, actor: str) -> None:
-    """A bug of the caller is PT400, and leaves no trace."""
+def test_replay_refuses_a_call_that_makes_no_sense(db: Sql, lead_ids: list[str] | None, actor: str) -> None:
     with pytest.raises(psycopg.Error) as refused:
         db.rpc("leadhook_replay", p_lead_ids=lead_ids, p_actor=actor)
     assert refused.value.sqlstate == "PT400"
     assert db.count("leadhook.replays") == 0
 
 
-def test_replay_of_1000_leads_at_once(db: "Sql") -> None:
-    """The most that one call takes."""
+def test_replay_of_1000_leads_at_once(db: Sql) -> None:
     ids = db.eligible_leads(1000)
     assert replay(db, *ids)["counts"] == {"queued": 1000}

@@ -14,7 +14,6 @@ ELIGIBLE = """select count(*) from leadhook.check_eligibility(array(select lead_
 
 
 def scalar(database: Database, query: str) -> Any:
-    """One value."""
     with database.connect() as connection, connection.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(query.encode()).fetchall()[0]
 
@@ -36,7 +35,6 @@ def test_no_sample_lead_is_eligible_before_the_prompts_row(database: Database) -
 
 
 def test_a_second_insert_changes_nothing(database: Database) -> None:
-    """Same rows, same versions of them."""
     versions = """select string_agg(xmin::text, ' ' order by xmin::text) from (select xmin from public.all_leads
       union all select xmin from public.lead_details union all select xmin from public.prompts) as rows (xmin)"""
     first = insert_sample(database.conninfo)
@@ -47,7 +45,6 @@ def test_a_second_insert_changes_nothing(database: Database) -> None:
 
 
 def test_an_interrupted_insert_is_completed(database: Database) -> None:
-    """What is missing is added."""
     insert_sample(database.conninfo)
     with database.connect() as connection:
         connection.execute("delete from public.lead_details where lead_id in ('ada-lindqvist', 'luca-rossi')")

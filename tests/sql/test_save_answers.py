@@ -1,32 +1,30 @@
 """What a saved score leaves in the application's tables, whatever these look like."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import pytest
 from psycopg import sql
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
+from tests.sql.conftest import Row, Sql
 
 
-def without_message(db: "Sql", lease: "Row") -> "Row":
+def without_message(db: Sql, lease: Row) -> Row:
     """A result of which only the message failed."""
     failure = {"code": "message_escapes", "reason": "It has escapes."}
     return db.result_of(lease, checkpoint=db.paid(message=None), message_failure=failure)
 
 
-def answers(db: "Sql") -> "list[Row]":
+def answers(db: Sql) -> list[Row]:
     """All rows of llm_response, in an order that tests can name."""
     return db.rows("select lead_id, tag, score from public.llm_response order by lead_id, tag")
 
 
-def keyless(db: "Sql") -> None:
+def keyless(db: Sql) -> None:
     """llm_response without any key, as some projects have it."""
     db.run("alter table public.llm_response drop constraint llm_response_pkey")
     db.run("alter table public.llm_response alter column lead_id drop not null")
 
 
-def test_save_writes_the_answer_and_marks_the_lead(db: "Sql") -> None:
+def test_save_writes_the_answer_and_marks_the_lead(db: Sql) -> None:
     """Every column that front ends read; the lead is sent, its job done."""
     lease = db.leased_lead("a")
     db.run("update public.all_leads set linkedin_url = 'https://linkedin.example/a'")
@@ -49,21 +47,20 @@ def test_save_writes_the_answer_and_marks_the_lead(db: "Sql") -> None:
     assert (job["state"], job["checkpoint"], job["finished_at"] is not None) == ("done", None, True)
 
 
-def test_save_below_50_says_ineligible(db: "Sql") -> None:
+def test_save_below_50_says_ineligible(db: Sql) -> None:
     """Front ends look for this word, whatever the worker sent."""
     db.save(db.result_of(db.leased_lead("a"), 49))
     answer = db.answer("a")
     assert (answer["should_contact"], answer["subject"], answer["message"]) == (0, "ineligible", "ineligible")
 
 
-def test_save_at_50_writes_the_message(db: "Sql") -> None:
-    """The first score that has one."""
+def test_save_at_50_writes_the_message(db: Sql) -> None:
     db.save(db.result_of(db.leased_lead("a"), 50))
     answer = db.answer("a")
     assert (answer["score"], answer["subject"], answer["message"]) == (50, "A subject", "A message")
 
 
-def test_save_without_a_message_leaves_subject_and_message_null(keyed: "Sql") -> None:
+def test_save_without_a_message_leaves_subject_and_message_null(keyed: Sql) -> None:
     """The lead is done and sent; the score stays with the job, so that a replay buys only the message."""
     keyed.run("insert into public.llm_response (lead_id, tag, message) values ('a', %(tag)s, 'Old')", tag=keyed.TAG)
     result = without_message(keyed, keyed.leased_lead("a"))
@@ -84,8 +81,7 @@ def test_save_without_a_message_leaves_subject_and_message_null(keyed: "Sql") ->
     assert keyed.rpc("leadhook_status")["without_message"] == 1
 
 
-def test_save_without_a_message_repeated_answers_the_same(db: "Sql") -> None:
-    """The reply to the first may have been lost."""
+def test_save_without_a_message_repeated_answers_the_same(db: Sql) -> None:
     result = without_message(db, db.leased_lead("a"))
     first = db.save(result)["leases"]
     assert first[0]["reason"] == "It has escapes."
@@ -94,7 +90,7 @@ def test_save_without_a_message_repeated_answers_the_same(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("wish", ["replay", "sent_to_llm is reset"])
-def test_the_next_run_of_a_lead_without_a_message_has_its_score(keyed: "Sql", wish: str) -> None:
+def test_the_next_run_of_a_lead_without_a_message_has_its_score(keyed: Sql, wish: str) -> None:
     """Once the message is there, nothing of it is left with the job."""
     result = without_message(keyed, keyed.leased_lead("a"))
     keyed.save(result)
@@ -111,7 +107,7 @@ def test_the_next_run_of_a_lead_without_a_message_has_its_score(keyed: "Sql", wi
     assert keyed.answer("a")["message"] == "A message"
 
 
-def test_a_lead_without_a_message_is_written_only_where_it_is_wanted(db: "Sql") -> None:
+def test_a_lead_without_a_message_is_written_only_where_it_is_wanted(db: Sql) -> None:
     """As any other result: unwanted, and refused by a constraint; both with their own reason."""
     db.run("alter table public.llm_response alter column message set not null")
     results = [without_message(db, db.leased_lead(lead_id)) for lead_id in ("refused", "unwanted")]
@@ -120,7 +116,7 @@ def test_a_lead_without_a_message_is_written_only_where_it_is_wanted(db: "Sql") 
     assert [db.job(lead_id)["error_code"] for lead_id in ("refused", "unwanted")] == ["refused", "unwanted"]
 
 
-def test_save_notes_the_attempt_and_keeps_the_result(db: "Sql") -> None:
+def test_save_notes_the_attempt_and_keeps_the_result(db: Sql) -> None:
     """What it cost, without personal data; and the answer of the run."""
     lease = db.leased_lead("a", source="webhook", run=3)
     db.save(db.result_of(lease, 80))
@@ -148,7 +144,7 @@ def test_save_notes_the_attempt_and_keeps_the_result(db: "Sql") -> None:
     ],
     ids=["lists", "none: bought by an older version", "no lists"],
 )
-def test_save_keeps_criteria_and_flags_with_the_result(db: "Sql", noted: dict[str, object], kept: object) -> None:
+def test_save_keeps_criteria_and_flags_with_the_result(db: Sql, noted: dict[str, object], kept: object) -> None:
     """They stand in no column of the application's."""
     paid = db.paid(80)
     paid["score"] |= noted
@@ -158,7 +154,7 @@ def test_save_keeps_criteria_and_flags_with_the_result(db: "Sql", noted: dict[st
     assert result["written"]
 
 
-def test_save_replaces_the_row_of_the_lead_and_tag(db: "Sql") -> None:
+def test_save_replaces_the_row_of_the_lead_and_tag(db: Sql) -> None:
     """One row a lead; a repeat replaces it. Columns that are not ours stay."""
     db.run("alter table public.llm_response add column starred boolean")
     db.run("insert into public.llm_response (lead_id, tag, score, starred) values ('a', 'founders', 1, true)")
@@ -166,7 +162,7 @@ def test_save_replaces_the_row_of_the_lead_and_tag(db: "Sql") -> None:
     assert (db.answer("a")["score"], db.answer("a")["starred"]) == (80, True)
 
 
-def test_save_takes_the_only_row_of_another_tag(db: "Sql") -> None:
+def test_save_takes_the_only_row_of_another_tag(db: Sql) -> None:
     """The lead moved to another tag; its row follows."""
     db.run("insert into public.llm_response (lead_id, tag, score) values ('a', 'old tag', 1), ('b', null, 1)")
     db.save(db.result_of(db.leased_lead("a")), db.result_of(db.leased_lead("b")))
@@ -174,7 +170,7 @@ def test_save_takes_the_only_row_of_another_tag(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("key", ["", "alter table public.llm_response add unique (lead_id, tag)"])
-def test_save_adds_a_row_beside_several_of_other_tags(db: "Sql", key: LiteralString) -> None:
+def test_save_adds_a_row_beside_several_of_other_tags(db: Sql, key: LiteralString) -> None:
     """Which of them would be the lead's? None. No key is needed, and one on (lead_id, tag) does no harm."""
     keyless(db)
     if key:
@@ -184,7 +180,7 @@ def test_save_adds_a_row_beside_several_of_other_tags(db: "Sql", key: LiteralStr
     assert [(r["tag"], r["score"]) for r in answers(db)] == [(db.TAG, 80), ("x", 1), ("y", 2)]
 
 
-def test_save_updates_only_the_rows_of_this_tag(db: "Sql") -> None:
+def test_save_updates_only_the_rows_of_this_tag(db: Sql) -> None:
     """The others are other answers."""
     keyless(db)
     db.run("insert into public.llm_response (lead_id, tag, score) values ('a', 'founders', 1), ('a', 'y', 2)")
@@ -192,7 +188,7 @@ def test_save_updates_only_the_rows_of_this_tag(db: "Sql") -> None:
     assert [(r["tag"], r["score"]) for r in answers(db)] == [(db.TAG, 80), ("y", 2)]
 
 
-def test_save_updates_every_duplicate_row(db: "Sql") -> None:
+def test_save_updates_every_duplicate_row(db: Sql) -> None:
     """Without a key there may be several of one lead and tag; none may stay behind with an old answer."""
     keyless(db)
     for _ in range(2):
@@ -201,7 +197,7 @@ def test_save_updates_every_duplicate_row(db: "Sql") -> None:
     assert [r["score"] for r in answers(db)] == [80, 80]
 
 
-def test_save_marks_all_details_rows_of_the_lead(db: "Sql") -> None:
+def test_save_marks_all_details_rows_of_the_lead(db: Sql) -> None:
     """Else a duplicate would make it eligible, and be paid for again. The unsent row with the greatest text counts."""
     db.run("alter table public.lead_details drop constraint lead_details_pkey, alter column sent_to_llm drop not null")
     lease = db.leased_lead("a")
@@ -213,7 +209,7 @@ def test_save_marks_all_details_rows_of_the_lead(db: "Sql") -> None:
     assert db.answer("a")["name"] == "Zoe"
 
 
-def test_save_of_a_lead_with_two_rows_in_all_leads_writes_once(db: "Sql") -> None:
+def test_save_of_a_lead_with_two_rows_in_all_leads_writes_once(db: Sql) -> None:
     """Duplicates are one lead."""
     db.run("alter table public.all_leads drop constraint all_leads_pkey")
     lease = db.leased_lead("a")
@@ -222,7 +218,7 @@ def test_save_of_a_lead_with_two_rows_in_all_leads_writes_once(db: "Sql") -> Non
     assert [(r["tag"], r["score"]) for r in answers(db)] == [(db.TAG, 80)]
 
 
-def test_save_files_the_answer_under_the_tag_that_was_scored(db: "Sql") -> None:
+def test_save_files_the_answer_under_the_tag_that_was_scored(db: Sql) -> None:
     """An edit that arrives while the lead is leased does not disturb."""
     lease = db.leased_lead("a")
     db.prompts(tag="new tag")
@@ -232,13 +228,12 @@ def test_save_files_the_answer_under_the_tag_that_was_scored(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("lead_id", ['o\'brien/"1"\\', "💥 ü", " a ", "x" * 200])
-def test_save_takes_any_lead_id(db: "Sql", lead_id: str) -> None:
-    """Ids are the application's."""
+def test_save_takes_any_lead_id(db: Sql, lead_id: str) -> None:
     assert db.outcomes(db.save(db.result_of(db.leased_lead(lead_id)))) == {lead_id: "saved"}
     assert db.answer(lead_id)["score"] == 80
 
 
-def test_save_leaves_no_change_and_sends_no_webhook(wired: "Sql") -> None:
+def test_save_leaves_no_change_and_sends_no_webhook(wired: Sql) -> None:
     """What we write ourselves is no news; what others write in the same session later is."""
     lease = wired.leased_lead("a")
     wired.run("delete from leadhook.outbox")
@@ -253,7 +248,7 @@ def test_save_leaves_no_change_and_sends_no_webhook(wired: "Sql") -> None:
     assert wired.count("leadhook.outbox") == 1
 
 
-def test_save_of_50_reads_each_table_by_its_index(db: "Sql") -> None:
+def test_save_of_50_reads_each_table_by_its_index(db: Sql) -> None:
     """50 results among many leads: no table is read through, however the plans were cached."""
     ids = db.eligible_leads(1000)
     leases = [db.lease_of({"lead_id": i, "fence": 1}) for i in ids[:50]]
@@ -269,7 +264,7 @@ def test_save_of_50_reads_each_table_by_its_index(db: "Sql") -> None:
         assert scans(db) == before
 
 
-def scans(db: "Sql") -> "list[Row]":
+def scans(db: Sql) -> list[Row]:
     """Sequential scans of this transaction so far."""
     return db.rows(
         "select relname, seq_scan from pg_stat_xact_user_tables"
@@ -277,7 +272,7 @@ def scans(db: "Sql") -> "list[Row]":
     )
 
 
-def test_save_works_with_the_other_types_that_docs_tables_names(db: "Sql") -> None:
+def test_save_works_with_the_other_types_that_docs_tables_names(db: Sql) -> None:
     """A lead is claimed and answered where columns are varchar, jsonb, timestamp, or numbers of other kinds."""
     db.run("drop index public.prompts_by_user_and_tag")
     for table, changes in {

@@ -1,15 +1,11 @@
 """Only the holder of a lease writes, and only once."""
 
-from typing import TYPE_CHECKING
-
 import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
+from tests.sql.conftest import Row, Sql
 
 
-def test_save_refuses_a_stale_fence(keyed: "Sql") -> None:
+def test_save_refuses_a_stale_fence(keyed: Sql) -> None:
     """A zombie comes back after the lead was claimed again: nothing is written, the new holder writes."""
     zombie = keyed.leased_lead("a", fence=0)
     keyed.age_job("a", 3600)
@@ -20,14 +16,14 @@ def test_save_refuses_a_stale_fence(keyed: "Sql") -> None:
     assert keyed.answer("a")["score"] == 60
 
 
-def test_save_takes_an_expired_lease_that_nobody_took(db: "Sql") -> None:
+def test_save_takes_an_expired_lease_that_nobody_took(db: Sql) -> None:
     """The answer is paid for and the fence still holds."""
     lease = db.leased_lead("a")
     db.age_job("a", 3600)
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "saved"}
 
 
-def test_save_answers_each_fence_of_the_same_lead(db: "Sql") -> None:
+def test_save_answers_each_fence_of_the_same_lead(db: Sql) -> None:
     """A worker that claimed its own expired lead holds it twice; one batch may hold both."""
     lease = db.leased_lead("a", fence=7)
     reply = db.save(db.result_of(lease | {"fence": 6}, 10), db.result_of(lease, 80), db.result_of(lease, 80))
@@ -36,7 +32,7 @@ def test_save_answers_each_fence_of_the_same_lead(db: "Sql") -> None:
     assert db.count("leadhook.attempts") == 1
 
 
-def test_save_repeated_answers_saved_and_writes_nothing(db: "Sql") -> None:
+def test_save_repeated_answers_saved_and_writes_nothing(db: Sql) -> None:
     """The first reply was lost; in the meantime the user edited the message."""
     result = db.result_of(db.leased_lead("a"))
     db.save(result)
@@ -47,7 +43,7 @@ def test_save_repeated_answers_saved_and_writes_nothing(db: "Sql") -> None:
     assert db.count("leadhook.results") == 1
 
 
-def test_save_repeated_after_a_replay_still_answers_saved(db: "Sql") -> None:
+def test_save_repeated_after_a_replay_still_answers_saved(db: Sql) -> None:
     """That lease was saved, whatever came later."""
     result = db.result_of(db.leased_lead("a"))
     db.save(result)
@@ -56,20 +52,18 @@ def test_save_repeated_after_a_replay_still_answers_saved(db: "Sql") -> None:
     assert db.job("a")["state"] == "ready"
 
 
-def test_save_after_a_release_is_lease_lost(db: "Sql") -> None:
-    """The lead was released."""
+def test_save_after_a_release_is_lease_lost(db: Sql) -> None:
     lease = db.leased_lead("a")
     db.release(db.release_of(lease, "returned"))
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "lease_lost"}
 
 
-def test_save_answers_gone_for_a_lead_that_was_forgotten(db: "Sql") -> None:
-    """No job any more."""
+def test_save_answers_gone_for_a_lead_that_was_forgotten(db: Sql) -> None:
     assert db.outcomes(db.save(db.result_of({"lead_id": "nobody", "fence": 1}))) == {"nobody": "gone"}
 
 
 @pytest.mark.parametrize("table", ["all_leads", "lead_details"])
-def test_save_forgets_a_lead_that_was_deleted_while_leased(db: "Sql", table: str) -> None:
+def test_save_forgets_a_lead_that_was_deleted_while_leased(db: Sql, table: str) -> None:
     """Erasing a person is one DELETE: nothing is written, nothing of ours stays."""
     lease = db.leased_lead("a", run=2)
     db.run("insert into leadhook.attempts (lead_id, run, fence, outcome) values ('a', 1, 0, 'saved')")
@@ -89,7 +83,7 @@ def test_save_forgets_a_lead_that_was_deleted_while_leased(db: "Sql", table: str
         ("update public.lead_details set sent_to_llm = true", "already sent"),
     ],
 )
-def test_save_of_a_lead_that_is_not_wanted_any_more(db: "Sql", change: str, reason: str) -> None:
+def test_save_of_a_lead_that_is_not_wanted_any_more(db: Sql, change: str, reason: str) -> None:
     """Nothing is written; what was bought is kept, in case it is wanted again."""
     lease = db.leased_lead("a")
     db.run(change)
@@ -102,7 +96,7 @@ def test_save_of_a_lead_that_is_not_wanted_any_more(db: "Sql", change: str, reas
     assert db.value("select outcome from leadhook.attempts") == "unwanted"
 
 
-def test_save_of_an_unwanted_lead_that_changed_is_looked_at_again(keyed: "Sql") -> None:
+def test_save_of_an_unwanted_lead_that_changed_is_looked_at_again(keyed: Sql) -> None:
     """A change that was applied while the lead was leased is not lost."""
     lease = keyed.leased_lead("a")
     keyed.run("update public.all_leads set scrapped = false")
@@ -117,7 +111,7 @@ def test_save_of_an_unwanted_lead_that_changed_is_looked_at_again(keyed: "Sql") 
     assert keyed.value("select written from leadhook.results")
 
 
-def test_save_of_a_replay_ignores_that_the_lead_was_sent(db: "Sql") -> None:
+def test_save_of_a_replay_ignores_that_the_lead_was_sent(db: Sql) -> None:
     """A replay never changes sent_to_llm, so it finds it set."""
     lease = db.leased_lead("a", replay_id=4, run=2)
     db.run("update public.lead_details set sent_to_llm = true")
@@ -127,7 +121,7 @@ def test_save_of_a_replay_ignores_that_the_lead_was_sent(db: "Sql") -> None:
     assert db.value("select replay_id from leadhook.attempts") == 4
 
 
-def test_save_of_a_replay_that_is_not_scrapped_any_more_is_unwanted(db: "Sql") -> None:
+def test_save_of_a_replay_that_is_not_scrapped_any_more_is_unwanted(db: Sql) -> None:
     """It ignores that one condition, not the others."""
     lease = db.leased_lead("a", replay_id=4)
     db.run("update public.all_leads set scrapped = false")
@@ -143,7 +137,7 @@ def test_save_of_a_replay_that_is_not_scrapped_any_more_is_unwanted(db: "Sql") -
         {"score": {"score": 80, "response": None, "should_contact": True}, "message": {"subject": "s", "message": "m"}},
     ],
 )
-def test_save_refuses_an_incomplete_score(db: "Sql", checkpoint: "Row | None") -> None:
+def test_save_refuses_an_incomplete_score(db: Sql, checkpoint: Row | None) -> None:
     """A bug of the caller: PT400, and no lead is burned."""
     results = [db.result_of(db.leased_lead("a")), db.result_of(db.leased_lead("b"), checkpoint=checkpoint)]
     with pytest.raises(psycopg.Error) as refused:

@@ -1,15 +1,12 @@
 """Two connections at once: no one waits for the other longer than a blink, and no lead is lost or written twice."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Sql
+from tests.sql.conftest import Connect, Sql
 
 
-def test_save_of_a_lead_whose_details_the_application_holds_is_busy(db: "Sql", connect: "Connect") -> None:
+def test_save_of_a_lead_whose_details_the_application_holds_is_busy(db: Sql, connect: Connect) -> None:
     """The others are saved at once; the busy one stays leased and is saved by the next try."""
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b", "c")]
     application = connect()
@@ -20,7 +17,7 @@ def test_save_of_a_lead_whose_details_the_application_holds_is_busy(db: "Sql", c
     assert db.outcomes(db.save(results[1])) == {"b": "saved"}
 
 
-def test_save_of_a_lead_whose_answer_the_application_holds_is_busy(db: "Sql", connect: "Connect") -> None:
+def test_save_of_a_lead_whose_answer_the_application_holds_is_busy(db: Sql, connect: Connect) -> None:
     """Someone edits the message of an earlier run."""
     db.run("insert into public.llm_response (lead_id, tag) values ('a', 'founders')")
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]
@@ -30,7 +27,7 @@ def test_save_of_a_lead_whose_answer_the_application_holds_is_busy(db: "Sql", co
         assert db.outcomes(db.save(*results)) == {"a": "busy", "b": "saved"}
 
 
-def test_save_of_a_lead_that_the_application_just_answers_is_busy(db: "Sql", connect: "Connect") -> None:
+def test_save_of_a_lead_that_the_application_just_answers_is_busy(db: Sql, connect: Connect) -> None:
     """Its uncommitted row holds the key: we give up after a moment, for that lead alone."""
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]
     application = connect()
@@ -43,7 +40,7 @@ def test_save_of_a_lead_that_the_application_just_answers_is_busy(db: "Sql", con
 
 @pytest.mark.parametrize(("wait", "busy"), [("50ms", 8), ("1500ms", 4)])
 def test_save_of_many_that_the_application_just_answers_ends_in_time(
-    db: "Sql", connect: "Connect", wait: str, busy: int
+    db: Sql, connect: Connect, wait: str, busy: int
 ) -> None:
     """Each costs a moment; and were the moments long, the rest is busy unasked."""
     blocked = [f"blocked-{n}" for n in range(busy)]
@@ -62,7 +59,7 @@ def test_save_of_many_that_the_application_just_answers_ends_in_time(
     assert outcomes["free"] == ("saved" if wait == "50ms" else "busy")
 
 
-def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "Connect") -> None:
+def test_save_and_the_applications_own_sending_write_once(db: Sql, connect: Connect) -> None:
     """The application marks the lead as sent while we save: the first wins, and nothing is written twice."""
     result = db.result_of(db.leased_lead("a"))
     application = connect()
@@ -73,7 +70,7 @@ def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "C
     assert db.count("public.llm_response") == 0
 
 
-def test_save_that_is_first_makes_the_application_wait_and_come_after(db: "Sql", connect: "Connect") -> None:
+def test_save_that_is_first_makes_the_application_wait_and_come_after(db: Sql, connect: Connect) -> None:
     """Its update of the same row succeeds after our commit, and this change reopens the lead."""
     db.key()
     result = db.result_of(db.leased_lead("a"))
@@ -90,7 +87,7 @@ def test_save_that_is_first_makes_the_application_wait_and_come_after(db: "Sql",
     assert lead["run"] == 2
 
 
-def test_save_of_a_lead_that_is_just_being_deleted_is_busy_then_gone(db: "Sql", connect: "Connect") -> None:
+def test_save_of_a_lead_that_is_just_being_deleted_is_busy_then_gone(db: Sql, connect: Connect) -> None:
     """Nothing is written about someone who is being erased."""
     result = db.result_of(db.leased_lead("a"))
     application = connect()
@@ -104,7 +101,7 @@ def test_save_of_a_lead_that_is_just_being_deleted_is_busy_then_gone(db: "Sql", 
     assert db.count("public.llm_response") == 0
 
 
-def test_save_does_not_wait_for_a_claim(db: "Sql", connect: "Connect") -> None:
+def test_save_does_not_wait_for_a_claim(db: Sql, connect: Connect) -> None:
     """Someone sits on the claim's and the outbox lock."""
     result = db.result_of(db.leased_lead("a"))
     claimer = connect()
@@ -113,7 +110,7 @@ def test_save_does_not_wait_for_a_claim(db: "Sql", connect: "Connect") -> None:
         assert db.outcomes(db.save(result)) == {"a": "saved"}
 
 
-def test_two_saves_of_one_lease_write_once(db: "Sql", connect: "Connect") -> None:
+def test_two_saves_of_one_lease_write_once(db: Sql, connect: Connect) -> None:
     """The client timed out and sent it again while the first still runs."""
     result = db.result_of(db.leased_lead("a"))
     again = connect()

@@ -5,14 +5,12 @@ import re
 from difflib import unified_diff
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import POSTGRES, STACKS_OWN
 from tests.dump import dump
 
-if TYPE_CHECKING:
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 HEAD = (
@@ -30,7 +28,7 @@ BODY = re.compile(r"\bAS (\$\w*\$)\n.*?\1;", re.DOTALL)
 SHOWN_LINES = 40
 
 
-def statements(database: "Database") -> str:
+def statements(database: Database) -> str:
     """Everything of ours in a dump, without what pg_dump says of itself."""
     text = "\n".join(dump(database, "public", "leadhook", rows=False)).partition(END)[0]
     _, *pieces = HEADING.split(text)
@@ -39,7 +37,7 @@ def statements(database: "Database") -> str:
 
 
 @pytest.mark.skipif(POSTGRES != STACKS_OWN, reason=f"tests/sql/schema.sql is a dump of Postgres {STACKS_OWN}")
-def test_the_schema_is_the_one_in_schema_sql(wired_database: "Database") -> None:
+def test_the_schema_is_the_one_in_schema_sql(wired_database: Database) -> None:
     """Tables, functions, triggers, grants and comments, of every migration and of webhooks.sql."""
     made = statements(wired_database)
     if os.environ.get("LEADHOOK_RENEW"):

@@ -1,21 +1,18 @@
 """Sequences that a restore left behind their rows are put right, and named until they are."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import pytest
 from psycopg import sql
+from tests.sql.conftest import Sql
 
+from leadhook.doctor.check import Check
 from leadhook.doctor.database import check_sequences
 from leadhook.install.connection import connect
 from leadhook.install.files import read_migrations
 from leadhook.install.migrate import migrate
 from leadhook.install.sequences import find_behind
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
-
-    from leadhook.doctor.check import Check
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 ROWS: dict[str, LiteralString] = {
     "leadhook.attempts": "(lead_id, run, fence, outcome) select 'x', 1, g, 'saved' from generate_series(1, 3000) as g",
@@ -29,30 +26,29 @@ ROWS: dict[str, LiteralString] = {
 }
 
 
-def insert(db: "Sql", table: str) -> None:
+def insert(db: Sql, table: str) -> None:
     """Rows that take their numbers from the sequence."""
     db.run(sql.SQL("insert into {} ").format(sql.Identifier(*table.split("."))) + sql.SQL(ROWS[table]))
 
 
-def rewind(db: "Sql", table: str) -> None:
+def rewind(db: Sql, table: str) -> None:
     """As a restore or a switch-over of logical replication does."""
     db.value("select setval(pg_get_serial_sequence(%(table)s, 'id'), 1, false)", table=table)
 
 
-async def findings(database: "Database") -> "list[Check]":
+async def findings(database: Database) -> list[Check]:
     """What the doctor says of sequences."""
     async with connect(database.conninfo) as connection:
         return check_sequences(await find_behind(connection))
 
 
-async def migrated(database: "Database") -> str:
-    """Run `leadhook migrate`, and return its output."""
+async def migrated(database: Database) -> str:
     lines: list[str] = []
     await migrate(database.conninfo, read_migrations(), lines.append)
     return "\n".join(lines)
 
 
-def test_the_rows_stand_for_every_numbered_table(db: "Sql") -> None:
+def test_the_rows_stand_for_every_numbered_table(db: Sql) -> None:
     """A new one is tested too."""
     numbered = db.rows(
         """select distinct format('leadhook.%%s', t.relname) as name
@@ -63,7 +59,7 @@ def test_the_rows_stand_for_every_numbered_table(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("table", ROWS)
-async def test_migrate_puts_a_sequence_before_its_rows_right(db: "Sql", database: "Database", table: str) -> None:
+async def test_migrate_puts_a_sequence_before_its_rows_right(db: Sql, database: Database, table: str) -> None:
     """Also when no file is pending; the doctor names it and the remedy until then."""
     db.record_migrations()
     insert(db, table)
@@ -77,7 +73,7 @@ async def test_migrate_puts_a_sequence_before_its_rows_right(db: "Sql", database
     assert "_id_seq" not in await migrated(database), "it is not changed again"
 
 
-async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "Database") -> None:
+async def test_migrate_puts_the_fences_beyond_every_lease(db: Sql, database: Database) -> None:
     """A fence that comes again would let an outdated worker write."""
     db.record_migrations()
     db.key()
@@ -92,7 +88,7 @@ async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "
     assert await findings(database) == []
 
 
-async def test_migrate_leaves_a_sequence_that_is_right_alone(db: "Sql", database: "Database") -> None:
+async def test_migrate_leaves_a_sequence_that_is_right_alone(db: Sql, database: Database) -> None:
     """It may be far ahead."""
     db.record_migrations()
     db.value("select setval(pg_get_serial_sequence('leadhook.attempts', 'id'), 5000, false)")
@@ -102,7 +98,7 @@ async def test_migrate_leaves_a_sequence_that_is_right_alone(db: "Sql", database
 
 
 async def test_doctor_names_a_sequence_of_the_application_with_the_statement_that_helps(
-    db: "Sql", database: "Database"
+    db: Sql, database: Database
 ) -> None:
     """It is the application's own: migrate changes nothing there."""
     db.run("create sequence public.answers_id owned by public.llm_response.score")
@@ -119,7 +115,7 @@ async def test_doctor_names_a_sequence_of_the_application_with_the_statement_tha
 
 @pytest.mark.parametrize("named", [True, False], ids=["with its token", "without"])
 @pytest.mark.parametrize("write", ["save", "renew", "release"])
-def test_a_worker_from_before_a_restore_writes_nothing(db: "Sql", write: str, named: "object") -> None:
+def test_a_worker_from_before_a_restore_writes_nothing(db: Sql, write: str, named: "object") -> None:
     """Its fence was lost with its lease; the token of its claim identifies it, or a fence beyond the job's."""
     db.key()
     db.ready_job("a")
@@ -141,7 +137,7 @@ def test_a_worker_from_before_a_restore_writes_nothing(db: "Sql", write: str, na
     assert db.answer("a")["score"] == 99
 
 
-def test_the_first_claim_moves_sequences_that_are_behind_their_rows(db: "Sql") -> None:
+def test_the_first_claim_moves_sequences_that_are_behind_their_rows(db: Sql) -> None:
     """So that no answer that was paid for meets a number that is taken."""
     db.key()
     for table in ROWS:
@@ -157,7 +153,7 @@ def test_the_first_claim_moves_sequences_that_are_behind_their_rows(db: "Sql") -
         insert(db, table)
 
 
-def test_the_first_claim_after_a_restore_leaves_the_fences_of_another_history_behind(db: "Sql") -> None:
+def test_the_first_claim_after_a_restore_leaves_the_fences_of_another_history_behind(db: Sql) -> None:
     """On another server or timeline; what was handed out after the moment that was restored, no row knows."""
     db.key()
     db.ready_job("a")

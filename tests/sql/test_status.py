@@ -1,27 +1,23 @@
 """What /ready learns of the database."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import psycopg
 import pytest
+from tests.sql.conftest import Connect, Row, Sql
 
 from leadhook.domain.status import Status
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Row, Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 NO_JOBS = dict.fromkeys(("waiting", "ready", "leased", "done", "dead", "held"), 0)
 
 
-def status(db: "Sql") -> "Row":
-    """Call `leadhook_status`."""
+def status(db: Sql) -> Row:
     found: Row = db.rpc("leadhook_status")
     return found
 
 
-def test_status_of_a_migrated_database(db: "Sql") -> None:
+def test_status_of_a_migrated_database(db: Sql) -> None:
     """No triggers, no address, no keys, no work."""
     assert status(db) == {
         "schema": None,
@@ -52,7 +48,7 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
     }
 
 
-def test_a_held_snapshot_names_its_session(db: "Sql", connect: "Connect") -> None:
+def test_a_held_snapshot_names_its_session(db: Sql, connect: Connect) -> None:
     """Which service_role could not see by itself; a transaction that has just begun is not meant."""
     holder = connect()
     holder.run("set application_name = 'report'")
@@ -68,7 +64,7 @@ def test_a_held_snapshot_names_its_session(db: "Sql", connect: "Connect") -> Non
     assert db.call("leadhook.held_snapshot", p_longer_than="0 s") is None
 
 
-def test_status_of_a_wired_database(wired: "Sql") -> None:
+def test_status_of_a_wired_database(wired: Sql) -> None:
     """All triggers are there, and Vault is filled; its contents are not shown."""
     found = status(wired)
     assert set(found["triggers"].values()) == {True}
@@ -92,13 +88,13 @@ def test_status_of_a_wired_database(wired: "Sql") -> None:
         "alter table public.all_leads disable trigger user",
     ],
 )
-def test_status_tells_which_table_is_not_watched(wired: "Sql", change: LiteralString) -> None:
+def test_status_tells_which_table_is_not_watched(wired: Sql, change: LiteralString) -> None:
     """A trigger that is missing or switched off."""
     wired.run(change)
     assert status(wired)["triggers"] == {"all_leads": False, "lead_details": True, "prompts": True, "gemini_api": True}
 
 
-def test_status_counts_keys_by_state(db: "Sql") -> None:
+def test_status_counts_keys_by_state(db: Sql) -> None:
     """Two rows with one key are one; a state of a changed row does not count."""
     for key in ("fake-cooling", "fake-bad", "fake-bad", "fake-good", " "):
         db.key(key)
@@ -120,7 +116,7 @@ def test_status_counts_keys_by_state(db: "Sql") -> None:
     assert found == {"total": 3, "healthy": 3, "untried": 3, "cooling": 0, "disabled": 0, "next_return_at": None}
 
 
-def test_status_counts_jobs_and_outbox_rows_up_to_1000(db: "Sql") -> None:
+def test_status_counts_jobs_and_outbox_rows_up_to_1000(db: Sql) -> None:
     """Whether there are many is all that counts."""
     for state in NO_JOBS:
         db.make_job(state, state=state)
@@ -131,13 +127,13 @@ def test_status_counts_jobs_and_outbox_rows_up_to_1000(db: "Sql") -> None:
     assert (found["jobs"]["waiting"], found["outbox"]) == (1000, 1000)
 
 
-def test_status_names_the_newest_migration(db: "Sql") -> None:
+def test_status_names_the_newest_migration(db: Sql) -> None:
     """The service compares it with its own."""
     db.run("insert into leadhook.migrations (name, sha256) values ('2_b', ''), ('10_a', ''), ('2_a', '')")
     assert status(db)["schema"] == "2_b"
 
 
-def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", database: "Database") -> None:
+def test_status_needs_neither_extensions_nor_the_applications_tables(db: Sql, database: Database) -> None:
     """It reports that they are missing."""
     with psycopg.connect(database.admin_conninfo) as admin:
         admin.execute("drop extension pg_net cascade")
@@ -156,7 +152,7 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", 
     assert set(found["triggers"].values()) == {False}
 
 
-def test_status_tells_of_pauses_budgets_and_dollars(db: "Sql") -> None:
+def test_status_tells_of_pauses_budgets_and_dollars(db: Sql) -> None:
     """That of everything first, and what is left of each budget."""
     db.rpc("leadhook_pause", p_user_id=db.USER, p_tag="a", p_actor="ada", p_reason="why")
     db.rpc("leadhook_pause", p_actor="bo")
@@ -176,7 +172,7 @@ def test_status_tells_of_pauses_budgets_and_dollars(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("low", [False, True])
-def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql", *, low: bool) -> None:
+def test_status_tells_how_long_the_oldest_ready_lead_waits(db: Sql, *, low: bool) -> None:
     """Of either priority; not one that is to be tried again later."""
     db.ready_job("a", available_at="2099-01-01T00:00:00Z", low_priority=low)
     assert (status(db)["oldest_ready_ms"], status(db)["unclaimed_ms"]) == (None, None)
@@ -186,14 +182,14 @@ def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql", *, low: bo
     assert 90_000 <= status(db)["unclaimed_ms"] < 150_000
 
 
-def test_a_budget_of_nothing_is_too_small_for_any_lead(db: "Sql") -> None:
+def test_a_budget_of_nothing_is_too_small_for_any_lead(db: Sql) -> None:
     """It does not go on at midnight."""
     db.rpc("leadhook_set_budget", p_user_id=None, p_daily_usd=0, p_actor="ada")
     (budget,) = db.rpc("leadhook_status")["budgets"]
     assert (budget["spent"], budget["too_small"]) == (True, True)
 
 
-def test_what_is_paused_or_over_budget_is_not_unclaimed(db: "Sql") -> None:
+def test_what_is_paused_or_over_budget_is_not_unclaimed(db: Sql) -> None:
     """No one may claim it, so its age says nothing of the service."""
     db.ready_job("a")
     db.age_job("a", 90)
@@ -206,14 +202,14 @@ def test_what_is_paused_or_over_budget_is_not_unclaimed(db: "Sql") -> None:
     assert status(db)["unclaimed_ms"] >= 90_000
 
 
-def test_a_change_that_no_claim_has_looked_at_is_unclaimed(db: "Sql") -> None:
+def test_a_change_that_no_claim_has_looked_at_is_unclaimed(db: Sql) -> None:
     """Its lead may be eligible since."""
     db.note_change("a")
     db.run("update leadhook.outbox set changed_at = changed_at - interval '90 s'")
     assert 90_000 <= status(db)["unclaimed_ms"] < 150_000
 
 
-def test_a_lease_that_ran_out_is_unclaimed_and_is_no_work(db: "Sql") -> None:
+def test_a_lease_that_ran_out_is_unclaimed_and_is_no_work(db: Sql) -> None:
     """Its worker is gone; one that lasts is work."""
     db.make_job("a", state="leased")
     assert (status(db)["working"], status(db)["unclaimed_ms"]) == (True, None)
@@ -221,7 +217,7 @@ def test_a_lease_that_ran_out_is_unclaimed_and_is_no_work(db: "Sql") -> None:
     assert (status(db)["working"], status(db)["unclaimed_ms"] >= 90_000) == (False, True)
 
 
-def test_status_names_the_workers_that_claimed_or_swept(db: "Sql") -> None:
+def test_status_names_the_workers_that_claimed_or_swept(db: Sql) -> None:
     """The last seen first; the installer's own sweep is none."""
     db.claim(worker="idle")
     db.run("update leadhook.workers set claimed_at = claimed_at - interval '400 s'")
@@ -234,7 +230,7 @@ def test_status_names_the_workers_that_claimed_or_swept(db: "Sql") -> None:
     assert (idle["worker"], idle["claimed_ms"] >= 400_000, idle["swept_ms"] < 60_000) == ("idle", True, True)
 
 
-def test_a_claim_that_fails_is_not_noted(db: "Sql") -> None:
+def test_a_claim_that_fails_is_not_noted(db: Sql) -> None:
     """Its rollback takes the note back."""
     db.claim()
     db.run("update leadhook.workers set claimed_at = claimed_at - interval '400 s'")
@@ -244,7 +240,7 @@ def test_a_claim_that_fails_is_not_noted(db: "Sql") -> None:
     assert status(db)["workers"][0]["claimed_ms"] >= 400_000
 
 
-def test_a_busy_worker_is_noted_every_5_seconds_at_most(db: "Sql") -> None:
+def test_a_busy_worker_is_noted_every_5_seconds_at_most(db: Sql) -> None:
     """A claim makes no needless write."""
     db.claim()
     row = db.value("select w.ctid::text || w.xmin::text from leadhook.workers as w")
@@ -255,7 +251,7 @@ def test_a_busy_worker_is_noted_every_5_seconds_at_most(db: "Sql") -> None:
     assert status(db)["workers"][0]["claimed_ms"] < 5_000
 
 
-def test_a_worker_that_is_gone_is_forgotten_after_a_day(db: "Sql") -> None:
+def test_a_worker_that_is_gone_is_forgotten_after_a_day(db: Sql) -> None:
     """Each process has its own name."""
     db.claim(worker="old")
     db.run("update leadhook.workers set claimed_at = claimed_at - interval '25 hours'")
@@ -263,7 +259,7 @@ def test_a_worker_that_is_gone_is_forgotten_after_a_day(db: "Sql") -> None:
     assert [worker["worker"] for worker in status(db)["workers"]] == ["new"]
 
 
-def test_counts_that_were_cut_are_named(db: "Sql") -> None:
+def test_counts_that_were_cut_are_named(db: Sql) -> None:
     """So that a program does not take them for exact ones."""
     db.run("insert into leadhook.jobs (lead_id, state) select i::text, 'held' from generate_series(1, 1500) as i")
     assert Status.model_validate(status(db)).capped == ("held",)

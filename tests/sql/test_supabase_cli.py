@@ -28,7 +28,6 @@ THEIRS = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> CliProject:
-    """An empty one."""
     return CliProject(tmp_path / "project")
 
 

@@ -1,17 +1,15 @@
 """The sweep clears up: jobs of leads that are gone, and records that are old."""
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 
 import psycopg
 import pytest
+from tests.sql.conftest import Connect, Row, Sql
 
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Row, Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 
-def sweep(db: "Sql") -> "Row":
+def sweep(db: Sql) -> Row:
     """A whole round of few leads; its last slice."""
     for _ in range(20):
         reply: Row = db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)
@@ -25,7 +23,7 @@ def sweep(db: "Sql") -> "Row":
     ["delete from public.all_leads where lead_id = 'gone'", "delete from public.lead_details where lead_id = 'gone'"],
 )
 @pytest.mark.parametrize("state", ["waiting", "done", "leased", "dead", "held"])
-def test_sweep_forgets_leads_that_are_gone(db: "Sql", delete: LiteralString, state: str) -> None:
+def test_sweep_forgets_leads_that_are_gone(db: Sql, delete: LiteralString, state: str) -> None:
     """With all that we hold of them; what they left in llm_response is the application's."""
     db.ready_job("gone", state=state)
     db.ready_job("here", state=state)
@@ -44,7 +42,7 @@ def test_sweep_forgets_leads_that_are_gone(db: "Sql", delete: LiteralString, sta
         assert db.count(f"leadhook.{ours}") == 1, ours
 
 
-def test_sweep_puts_a_ready_lead_to_sleep_that_is_not_eligible_any_more(db: "Sql") -> None:
+def test_sweep_puts_a_ready_lead_to_sleep_that_is_not_eligible_any_more(db: Sql) -> None:
     """The outbox row was lost; a replay that ignores sent_to_llm stays."""
     db.ready_job("a")
     db.ready_job("replayed", replay_id=1, low_priority=True)
@@ -53,7 +51,7 @@ def test_sweep_puts_a_ready_lead_to_sleep_that_is_not_eligible_any_more(db: "Sql
     assert db.states() == {"a": "waiting", "replayed": "ready"}
 
 
-def test_sweep_does_not_wait_for_a_job_that_somebody_holds(db: "Sql", connect: "Connect") -> None:
+def test_sweep_does_not_wait_for_a_job_that_somebody_holds(db: Sql, connect: Connect) -> None:
     """The next round will do."""
     db.make_job("gone", state="done")
     other = connect()
@@ -63,7 +61,7 @@ def test_sweep_does_not_wait_for_a_job_that_somebody_holds(db: "Sql", connect: "
     assert sweep(db)["removed"] == 1
 
 
-def test_sweep_deletes_old_records(db: "Sql") -> None:
+def test_sweep_deletes_old_records(db: Sql) -> None:
     """And keeps the young ones."""
     db.ready_job("a", state="done")
     db.run("update public.lead_details set sent_to_llm = true")
@@ -92,7 +90,7 @@ def test_sweep_deletes_old_records(db: "Sql") -> None:
     }  # fmt: skip
 
 
-def test_sweep_keeps_what_is_known_of_a_key_that_is_there(db: "Sql") -> None:
+def test_sweep_keeps_what_is_known_of_a_key_that_is_there(db: Sql) -> None:
     """A key that was disabled half a year ago is not tried again."""
     db.key()
     fingerprint = db.value("select fingerprint from leadhook.healthy_keys()")
@@ -109,7 +107,7 @@ grant select on net._http_response to postgres;
 
 
 @pytest.mark.parametrize("grants", ["", BEFORE_0_12], ids=["pg_net 0.12", "older"])
-def test_sweep_notes_what_became_of_a_webhook(db: "Sql", database: "Database", grants: str) -> None:
+def test_sweep_notes_what_became_of_a_webhook(db: Sql, database: Database, grants: str) -> None:
     """Before pg_net forgets it; an answer to an older request of the same number is another's."""
     with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
         admin.execute("grant select, insert on net._http_response to postgres")
@@ -129,7 +127,7 @@ def test_sweep_notes_what_became_of_a_webhook(db: "Sql", database: "Database", g
     ]
 
 
-def test_an_answer_belongs_to_the_last_webhook_of_its_number(db: "Sql") -> None:
+def test_an_answer_belongs_to_the_last_webhook_of_its_number(db: Sql) -> None:
     """After a crash, pg_net numbers its requests from 1 again."""
     db.run(
         "insert into leadhook.webhooks (request_id, message_id, reason, sent_at) values"
@@ -143,7 +141,7 @@ def test_an_answer_belongs_to_the_last_webhook_of_its_number(db: "Sql") -> None:
     ]
 
 
-def test_sweep_needs_no_pg_net(db: "Sql", database: "Database") -> None:
+def test_sweep_needs_no_pg_net(db: Sql, database: Database) -> None:
     """Nor one that looks as ours does."""
     with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
         admin.execute("drop extension pg_net cascade")
@@ -153,7 +151,7 @@ def test_sweep_needs_no_pg_net(db: "Sql", database: "Database") -> None:
         sweep(db)
 
 
-def test_sweep_begins_anew_after_a_round(db: "Sql") -> None:
+def test_sweep_begins_anew_after_a_round(db: Sql) -> None:
     """Its position is the start."""
     sweep(db)
     (controls,) = db.rows("select * from leadhook.controls")

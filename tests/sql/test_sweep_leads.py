@@ -1,22 +1,17 @@
 """The sweep finds changes that left no outbox row."""
 
-from typing import TYPE_CHECKING
-
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Row, Sql
+from tests.sql.conftest import Connect, Row, Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 
 
-def slice_of(db: "Sql", budget_ms: int = 50) -> "Row":
-    """One slice."""
+def slice_of(db: Sql, budget_ms: int = 50) -> Row:
     reply: Row = db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=budget_ms)
     return reply
 
 
-def sweep(db: "Sql") -> "Row":
+def sweep(db: Sql) -> Row:
     """A whole round; what its slices sum up to."""
     total: Row = {}
     for _ in range(100):
@@ -28,19 +23,19 @@ def sweep(db: "Sql") -> "Row":
     raise AssertionError("the round does not end")
 
 
-def second_round(db: "Sql") -> None:
+def second_round(db: Sql) -> None:
     """From here on nothing counts as backlog."""
     db.control(first_round_finished_at=db.value("select now()"))
 
 
-def backlog(db: "Sql", n: int) -> list[str]:
+def backlog(db: Sql, n: int) -> list[str]:
     """Eligible leads whose prompts are older than the installation."""
     ids = db.eligible_leads(n)
     db.run("update public.prompts set created_at = now() - interval '1 day'")
     return ids
 
 
-def test_sweep_makes_an_untouched_lead_ready(db: "Sql") -> None:
+def test_sweep_makes_an_untouched_lead_ready(db: Sql) -> None:
     """A lead whose outbox row was lost."""
     second_round(db)
     db.eligible_lead("a")
@@ -50,7 +45,7 @@ def test_sweep_makes_an_untouched_lead_ready(db: "Sql") -> None:
     assert job["eligible_at"] is not None
 
 
-def test_sweep_holds_the_backlog_in_its_first_round(db: "Sql") -> None:
+def test_sweep_holds_the_backlog_in_its_first_round(db: Sql) -> None:
     """What was eligible before the installation is not bought unasked."""
     backlog(db, 3)
     assert sweep(db)["held"] == 3
@@ -59,21 +54,21 @@ def test_sweep_holds_the_backlog_in_its_first_round(db: "Sql") -> None:
     assert db.value("select first_round_finished_at is not null from leadhook.controls")
 
 
-def test_sweep_never_releases_what_is_held(db: "Sql") -> None:
+def test_sweep_never_releases_what_is_held(db: Sql) -> None:
     """Later rounds find it eligible still, and leave it."""
     backlog(db, 3)
     sweep(db)
     assert (sweep(db)["made_ready"], set(db.states().values())) == (0, {"held"})
 
 
-def test_sweep_runs_the_backlog_where_told(db: "Sql") -> None:
+def test_sweep_runs_the_backlog_where_told(db: Sql) -> None:
     """controls.backlog = run: the local stack, the demo."""
     db.control(backlog="run")
     backlog(db, 3)
     assert sweep(db)["made_ready"] == 3
 
 
-def test_sweep_does_not_hold_leads_that_somebody_asked_for(db: "Sql") -> None:
+def test_sweep_does_not_hold_leads_that_somebody_asked_for(db: Sql) -> None:
     """Their prompts were saved after the installation; a row without a date says nothing."""
     backlog(db, 2)
     db.eligible_lead("asked", tag="new")
@@ -85,7 +80,7 @@ def test_sweep_does_not_hold_leads_that_somebody_asked_for(db: "Sql") -> None:
     assert db.job("undated")["state"] == "held"
 
 
-def test_sweep_makes_ready_what_came_after_the_first_round(db: "Sql") -> None:
+def test_sweep_makes_ready_what_came_after_the_first_round(db: Sql) -> None:
     """The backlog is what the first round saw."""
     backlog(db, 1)
     sweep(db)
@@ -94,7 +89,7 @@ def test_sweep_makes_ready_what_came_after_the_first_round(db: "Sql") -> None:
     assert db.job("new")["state"] == "ready"
 
 
-def test_sweep_registers_what_is_not_eligible_yet(db: "Sql") -> None:
+def test_sweep_registers_what_is_not_eligible_yet(db: Sql) -> None:
     """So that a later prompts row finds it."""
     db.lead("a")
     db.details("a")
@@ -103,7 +98,7 @@ def test_sweep_registers_what_is_not_eligible_yet(db: "Sql") -> None:
     assert (job["state"], job["tag"], job["eligible_at"]) == ("waiting", db.TAG, None)
 
 
-def test_sweep_leaves_half_a_lead_alone(db: "Sql") -> None:
+def test_sweep_leaves_half_a_lead_alone(db: Sql) -> None:
     """A job exists only while the lead has both its rows."""
     db.details("without-lead")
     db.lead("without-details")
@@ -111,7 +106,7 @@ def test_sweep_leaves_half_a_lead_alone(db: "Sql") -> None:
     assert db.states() == {}
 
 
-def test_sweep_wakes_a_waiting_lead(db: "Sql") -> None:
+def test_sweep_wakes_a_waiting_lead(db: Sql) -> None:
     """Its prompts' outbox row was lost. What it had bought is kept."""
     second_round(db)
     db.ready_job("a", state="waiting", attempts=2, checkpoint=db.paid(), error_code="unwanted", reason="no prompts")
@@ -121,7 +116,7 @@ def test_sweep_wakes_a_waiting_lead(db: "Sql") -> None:
     assert job["checkpoint"] == db.paid()
 
 
-def test_sweep_notes_that_a_waiting_lead_moved(db: "Sql") -> None:
+def test_sweep_notes_that_a_waiting_lead_moved(db: Sql) -> None:
     """Else a prompts row of its new tag would not find it."""
     db.lead("a", tag="new")
     db.details("a")
@@ -130,7 +125,7 @@ def test_sweep_notes_that_a_waiting_lead_moved(db: "Sql") -> None:
     assert (db.job("a")["state"], db.job("a")["tag"]) == ("waiting", "new")
 
 
-def test_sweep_reopens_a_done_lead_that_is_unsent_again(db: "Sql") -> None:
+def test_sweep_reopens_a_done_lead_that_is_unsent_again(db: Sql) -> None:
     """The application set sent_to_llm back, and the outbox row was lost. Not backlog, even in the first round."""
     db.ready_job("a", state="done", run=2, attempts=3)
     db.run("update public.prompts set created_at = now() - interval '1 day'")
@@ -140,7 +135,7 @@ def test_sweep_reopens_a_done_lead_that_is_unsent_again(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("state", ["dead", "held", "leased", "ready"])
-def test_sweep_leaves_the_other_states_as_they_are(db: "Sql", state: str) -> None:
+def test_sweep_leaves_the_other_states_as_they_are(db: Sql, state: str) -> None:
     """Dead stays dead, held stays held, and no run is disturbed."""
     second_round(db)
     db.ready_job("a", state=state)
@@ -149,7 +144,7 @@ def test_sweep_leaves_the_other_states_as_they_are(db: "Sql", state: str) -> Non
     assert db.job("a") == before
 
 
-def test_sweep_finds_each_of_many_leads_once(db: "Sql") -> None:
+def test_sweep_finds_each_of_many_leads_once(db: Sql) -> None:
     """More than a window holds, slice by slice, wherever the windows end."""
     second_round(db)
     db.run("alter table public.lead_details drop constraint lead_details_pkey")
@@ -165,7 +160,7 @@ def test_sweep_finds_each_of_many_leads_once(db: "Sql") -> None:
     assert db.states() == dict.fromkeys(ids, "ready")
 
 
-def test_sweep_goes_on_where_another_process_stopped(db: "Sql", connect: "Connect") -> None:
+def test_sweep_goes_on_where_another_process_stopped(db: Sql, connect: Connect) -> None:
     """The position is the database's."""
     second_round(db)
     db.eligible_leads(1200)
@@ -175,7 +170,7 @@ def test_sweep_goes_on_where_another_process_stopped(db: "Sql", connect: "Connec
     assert db.count("leadhook.jobs") == 1000
 
 
-def test_sweep_is_one_at_a_time(db: "Sql", connect: "Connect") -> None:
+def test_sweep_is_one_at_a_time(db: Sql, connect: Connect) -> None:
     """The second one hears busy and does nothing."""
     second_round(db)
     db.eligible_lead("a")
@@ -187,7 +182,7 @@ def test_sweep_is_one_at_a_time(db: "Sql", connect: "Connect") -> None:
     assert not slice_of(db)["busy"]
 
 
-def test_sweep_applies_the_outbox_too(db: "Sql") -> None:
+def test_sweep_applies_the_outbox_too(db: Sql) -> None:
     """An outbox row is not left waiting because no claim comes."""
     db.note_change(db.eligible_lead("a"))
     reply = slice_of(db, budget_ms=2000)
@@ -196,7 +191,7 @@ def test_sweep_applies_the_outbox_too(db: "Sql") -> None:
     assert not reply["busy"]
 
 
-def test_sweep_sets_aside_a_lead_that_can_not_be_evaluated(db: "Sql") -> None:
+def test_sweep_sets_aside_a_lead_that_can_not_be_evaluated(db: Sql) -> None:
     """It is dead with the reason, the others are ready, the round ends."""
     second_round(db)
     db.eligible_leads(8)
@@ -207,7 +202,7 @@ def test_sweep_sets_aside_a_lead_that_can_not_be_evaluated(db: "Sql") -> None:
     assert (job["state"], job["error_code"], job["reason"]) == ("dead", "evaluation_failed", "division by zero")
 
 
-def test_sweep_uses_the_index_on_unsent_leads(db: "Sql") -> None:
+def test_sweep_uses_the_index_on_unsent_leads(db: Sql) -> None:
     """It may not read a million sent leads to find one."""
     second_round(db)
     db.eligible_leads(2000)

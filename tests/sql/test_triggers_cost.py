@@ -1,12 +1,9 @@
 """What our triggers cost the transactions of the application: subtransactions, waits, long ids."""
 
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Sql
+from tests.sql.conftest import Connect, Sql
 
 SUBTRANSACTIONS = """
 select s.subxact_count from pg_stat_get_backend_subxact(
@@ -19,7 +16,7 @@ on conflict (lead_id) do update set sent_to_llm = false
 """
 
 
-def test_a_transaction_has_one_subtransaction_of_ours(wired: "Sql") -> None:
+def test_a_transaction_has_one_subtransaction_of_ours(wired: Sql) -> None:
     """However many statements it has, on whichever of the tables: more than 64 slow every other session down."""
     with wired.transaction():
         for number in range(20):
@@ -44,7 +41,7 @@ def test_a_transaction_has_one_subtransaction_of_ours(wired: "Sql") -> None:
 
 
 @pytest.mark.parametrize("table", ["leadhook.outbox", "leadhook.webhooks", "net.http_request_queue"])
-def test_a_lock_on_our_tables_delays_a_transaction_once(wired_connect: "Connect", table: str) -> None:
+def test_a_lock_on_our_tables_delays_a_transaction_once(wired_connect: Connect, table: str) -> None:
     """By a fraction of a second; where the outbox is locked, the sweep finds what was changed."""
     holder, application = wired_connect(), wired_connect()
     with holder.transaction():
@@ -59,7 +56,7 @@ def test_a_lock_on_our_tables_delays_a_transaction_once(wired_connect: "Connect"
     assert application.count("leadhook.outbox", "'later' = any (lead_ids)") == 1
 
 
-def test_a_very_long_id_is_no_reason_to_refuse_a_row(wired: "Sql") -> None:
+def test_a_very_long_id_is_no_reason_to_refuse_a_row(wired: Sql) -> None:
     """The application's table may have no key; ours has an index, which takes no entry of more than 2.7 kB."""
     wired.run("alter table public.lead_details drop constraint lead_details_pkey")
     wired.run(
@@ -72,7 +69,7 @@ def test_a_very_long_id_is_no_reason_to_refuse_a_row(wired: "Sql") -> None:
     assert wired.count("public.lead_details") == 2
 
 
-def test_a_sequence_behind_its_rows_aborts_no_statement(wired: "Sql") -> None:
+def test_a_sequence_behind_its_rows_aborts_no_statement(wired: Sql) -> None:
     """As a restore may leave it; what is lost is found by the sweep."""
     wired.run("insert into leadhook.outbox (id, kind, n) overriding system value values (3, 'everything', 0)")
     with wired.transaction():

@@ -1,17 +1,14 @@
 """Which leads a statement on all_leads or lead_details appends to leadhook.outbox."""
 
-from typing import TYPE_CHECKING, LiteralString
+from collections.abc import Iterator
+from typing import LiteralString
 from uuid import uuid4
 
 import pytest
+from tests.sql.conftest import Sql
+from tests.support.databases import Databases
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Sql
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 SETTLED = """
 alter table public.lead_details alter column sent_to_llm drop not null;
@@ -29,7 +26,7 @@ alter table public.lead_details drop constraint lead_details_pkey, alter column 
 
 
 @pytest.fixture(scope="module")
-def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
     """One for all tests here, which leave nothing behind.
 
     `raw` is not scrapped and its details have null for sent_to_llm; those of `sent` and `unsent` are what they say.
@@ -41,14 +38,14 @@ def wired_database(databases: "Databases", wired_template: "Database") -> "Itera
 
 
 @pytest.fixture
-def settled(wired: "Sql") -> "Iterator[Sql]":
+def settled(wired: Sql) -> Iterator[Sql]:
     """A transaction that is rolled back in the end; neither outbox row nor webhook is there at its start."""
     wired.run("begin")
     yield wired
     wired.run("rollback")
 
 
-def take_outbox(db: "Sql") -> set[str]:
+def take_outbox(db: Sql) -> set[str]:
     """The changed leads. Empties the outbox."""
     rows = db.rows("delete from leadhook.outbox returning kind, n, lead_ids")
     for row in rows:
@@ -80,7 +77,7 @@ UPDATES: dict[str, tuple[LiteralString, set[str]]] = {
 
 
 @pytest.mark.parametrize("case", UPDATES)
-def test_an_update_notes_the_leads_for_which_it_can_matter(settled: "Sql", case: str) -> None:
+def test_an_update_notes_the_leads_for_which_it_can_matter(settled: Sql, case: str) -> None:
     """The columns that decide eligibility count; the others do not, nor does writing the same value again."""
     statement, expected = UPDATES[case]
     settled.run(statement)
@@ -88,7 +85,7 @@ def test_an_update_notes_the_leads_for_which_it_can_matter(settled: "Sql", case:
     assert settled.count("leadhook.webhooks") == min(1, len(expected))
 
 
-def test_a_user_or_tag_that_becomes_null_notes_its_lead(settled: "Sql") -> None:
+def test_a_user_or_tag_that_becomes_null_notes_its_lead(settled: Sql) -> None:
     """Null is a value like another in the comparison."""
     settled.run("alter table public.all_leads alter column user_id drop not null, alter column tag drop not null")
     settled.run("update public.all_leads set user_id = null where lead_id = 'raw'")
@@ -99,7 +96,7 @@ def test_a_user_or_tag_that_becomes_null_notes_its_lead(settled: "Sql") -> None:
     assert take_outbox(settled) == set()
 
 
-def test_an_insert_notes_its_leads(settled: "Sql") -> None:
+def test_an_insert_notes_its_leads(settled: Sql) -> None:
     """All of them: the trigger reads no table, so it cannot know which are eligible."""
     settled.run(
         "insert into public.all_leads (lead_id, user_id, tag) values ('x', %(u)s, 't'), ('y', %(u)s, 't')", u=uuid4()
@@ -109,7 +106,7 @@ def test_an_insert_notes_its_leads(settled: "Sql") -> None:
     assert take_outbox(settled) == {"x", "y"}
 
 
-def test_an_insert_of_nothing_notes_nothing(settled: "Sql") -> None:
+def test_an_insert_of_nothing_notes_nothing(settled: Sql) -> None:
     """A statement without rows leaves neither outbox row nor webhook."""
     settled.run("insert into public.all_leads select * from public.all_leads where false")
     settled.run("delete from public.lead_details where false")
@@ -117,7 +114,7 @@ def test_an_insert_of_nothing_notes_nothing(settled: "Sql") -> None:
     assert settled.count("leadhook.webhooks") == 0
 
 
-def test_an_upsert_notes_what_it_inserted_and_what_it_changed(settled: "Sql") -> None:
+def test_an_upsert_notes_what_it_inserted_and_what_it_changed(settled: Sql) -> None:
     """On conflict do update fires the triggers of both."""
     settled.run(
         "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
@@ -128,7 +125,7 @@ def test_an_upsert_notes_what_it_inserted_and_what_it_changed(settled: "Sql") ->
     assert take_outbox(settled) == {"raw", "new"}
 
 
-def test_a_merge_notes_what_it_inserted_changed_and_deleted(settled: "Sql") -> None:
+def test_a_merge_notes_what_it_inserted_changed_and_deleted(settled: Sql) -> None:
     """Merge fires the triggers of all three."""
     settled.run(
         "merge into public.lead_details as d using (values ('sent'), ('raw'), ('new')) as s (lead_id)"
@@ -140,7 +137,7 @@ def test_a_merge_notes_what_it_inserted_changed_and_deleted(settled: "Sql") -> N
     assert take_outbox(settled) == {"raw", "sent", "new"}
 
 
-def test_a_copy_notes_its_leads(settled: "Sql") -> None:
+def test_a_copy_notes_its_leads(settled: Sql) -> None:
     """The bulk load of a dump or an import is an insert."""
     with settled.connection.cursor().copy("copy public.lead_details (lead_id) from stdin") as copy:
         copy.write_row(["x"])
@@ -148,7 +145,7 @@ def test_a_copy_notes_its_leads(settled: "Sql") -> None:
     assert take_outbox(settled) == {"x", "y"}
 
 
-def test_a_delete_notes_its_leads(settled: "Sql") -> None:
+def test_a_delete_notes_its_leads(settled: Sql) -> None:
     """So that the drain can remove what we know of them."""
     settled.run("delete from public.all_leads where lead_id = 'raw'")
     assert take_outbox(settled) == {"raw"}
@@ -156,7 +153,7 @@ def test_a_delete_notes_its_leads(settled: "Sql") -> None:
     assert take_outbox(settled) == {"raw", "sent", "unsent"}
 
 
-def test_a_cascading_delete_notes_its_leads(settled: "Sql") -> None:
+def test_a_cascading_delete_notes_its_leads(settled: Sql) -> None:
     """A foreign key of the application deletes through our trigger too."""
     settled.run(
         "alter table public.lead_details add foreign key (lead_id) references public.all_leads on delete cascade"
@@ -166,7 +163,7 @@ def test_a_cascading_delete_notes_its_leads(settled: "Sql") -> None:
 
 
 @pytest.mark.parametrize("table", ["all_leads", "lead_details"])
-def test_a_truncate_notes_everything(settled: "Sql", table: LiteralString) -> None:
+def test_a_truncate_notes_everything(settled: Sql, table: LiteralString) -> None:
     """Postgres does not say what was there."""
     settled.connection.execute(f"truncate public.{table}".encode())
     assert settled.rows("select kind, n, lead_ids from leadhook.outbox") == [
@@ -177,7 +174,7 @@ def test_a_truncate_notes_everything(settled: "Sql", table: LiteralString) -> No
     ]
 
 
-def test_duplicates_and_missing_ids_are_tolerated(settled: "Sql") -> None:
+def test_duplicates_and_missing_ids_are_tolerated(settled: Sql) -> None:
     """Without keys, a lead may have several rows and a row no lead."""
     settled.connection.execute(DROP_KEYS.encode())
     settled.run("insert into public.lead_details (lead_id) values ('twice'), ('twice'), (null)")
@@ -197,7 +194,7 @@ def test_duplicates_and_missing_ids_are_tolerated(settled: "Sql") -> None:
     assert take_outbox(settled) == {"twice"}
 
 
-def test_an_update_of_one_of_two_equal_rows_notes_its_lead(settled: "Sql") -> None:
+def test_an_update_of_one_of_two_equal_rows_notes_its_lead(settled: Sql) -> None:
     """The comparison counts rows, it does not look for keys."""
     settled.connection.execute(DROP_KEYS.encode())
     settled.run("insert into public.all_leads select * from public.all_leads where lead_id = 'raw'")
@@ -206,14 +203,14 @@ def test_an_update_of_one_of_two_equal_rows_notes_its_lead(settled: "Sql") -> No
     assert take_outbox(settled) == {"raw"}
 
 
-def test_ids_keep_their_quotes_slashes_and_emoji(settled: "Sql") -> None:
+def test_ids_keep_their_quotes_slashes_and_emoji(settled: Sql) -> None:
     """An id is data, whatever is in it."""
     odd = {'it\'s "quoted"', "a/b\\c", "{1,2}", "🦊", "", "null", " blank "}
     settled.run("insert into public.lead_details (lead_id) select unnest(%(ids)s::text[])", ids=list(odd))
     assert take_outbox(settled) == odd
 
 
-def test_a_big_statement_is_cut_into_outbox_rows_of_500(settled: "Sql") -> None:
+def test_a_big_statement_is_cut_into_outbox_rows_of_500(settled: Sql) -> None:
     """So that a drain can stop between two of them."""
     settled.eligible_leads(1201)
     rows = settled.rows("select n from leadhook.outbox where kind = 'leads' order by id")
@@ -222,7 +219,7 @@ def test_a_big_statement_is_cut_into_outbox_rows_of_500(settled: "Sql") -> None:
     assert len(take_outbox(settled)) == 1201
 
 
-def test_outbox_row_and_webhook_are_gone_with_their_transaction(settled: "Sql") -> None:
+def test_outbox_row_and_webhook_are_gone_with_their_transaction(settled: Sql) -> None:
     """What was rolled back did not happen."""
     settled.run("savepoint before")
     settled.run("update public.all_leads set scrapped = true")
@@ -232,7 +229,7 @@ def test_outbox_row_and_webhook_are_gone_with_their_transaction(settled: "Sql") 
     assert settled.count("net.http_request_queue") == settled.count("leadhook.webhooks") == 0
 
 
-def test_marking_a_lead_as_sent_notes_nothing(settled: "Sql") -> None:
+def test_marking_a_lead_as_sent_notes_nothing(settled: Sql) -> None:
     """A save must not send webhooks for its own change."""
     settled.run("update public.lead_details set sent_to_llm = true where sent_to_llm is not true")
     assert settled.count("leadhook.outbox") == settled.count("leadhook.webhooks") == 0

@@ -1,40 +1,37 @@
 """What a statement on prompts or gemini_api leaves behind."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from tests.sql.conftest import Sql
+from tests.support.databases import Databases
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Sql
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 
 @pytest.fixture(scope="module")
-def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
     """One for all tests here, which leave nothing behind."""
     yield from databases.copies(wired_template)
 
 
 @pytest.fixture
-def settled(wired: "Sql") -> "Iterator[Sql]":
+def settled(wired: Sql) -> Iterator[Sql]:
     """A transaction that is rolled back in the end."""
     wired.run("begin")
     yield wired
     wired.run("rollback")
 
 
-def groups(db: "Sql") -> list[tuple[str, bool]]:
+def groups(db: Sql) -> list[tuple[str, bool]]:
     """Tag and prompts_inserted of each outbox row for prompts. Empties the outbox."""
     rows = db.rows("delete from leadhook.outbox returning kind, tag, prompts_inserted")
     assert {row["kind"] for row in rows} <= {"prompts"}
     return sorted((row["tag"], row["prompts_inserted"]) for row in rows)
 
 
-def test_inserted_prompts_note_each_group_once(settled: "Sql") -> None:
+def test_inserted_prompts_note_each_group_once(settled: Sql) -> None:
     """One outbox row per user and tag, which records that a row was inserted."""
     settled.run(
         "insert into public.prompts (user_id, tag)"
@@ -48,7 +45,7 @@ def test_inserted_prompts_note_each_group_once(settled: "Sql") -> None:
     ]
 
 
-def test_prompts_without_user_or_tag_note_nothing(settled: "Sql") -> None:
+def test_prompts_without_user_or_tag_note_nothing(settled: Sql) -> None:
     """No lead can match them."""
     settled.run("alter table public.prompts alter column user_id drop not null, alter column tag drop not null")
     settled.prompts(user=None)
@@ -57,7 +54,7 @@ def test_prompts_without_user_or_tag_note_nothing(settled: "Sql") -> None:
     assert settled.count("leadhook.webhooks") == 0
 
 
-def test_changed_prompts_note_their_group(settled: "Sql") -> None:
+def test_changed_prompts_note_their_group(settled: Sql) -> None:
     """Any column counts; no one asked for the leads that sleep, so prompts_inserted is false."""
     settled.prompts(tag="a")
     settled.prompts(tag="b")
@@ -71,7 +68,7 @@ def test_changed_prompts_note_their_group(settled: "Sql") -> None:
     assert groups(settled) == [("a", False)]
 
 
-def test_prompts_written_again_as_they_were_note_nothing(settled: "Sql") -> None:
+def test_prompts_written_again_as_they_were_note_nothing(settled: Sql) -> None:
     """Front ends save whole forms."""
     settled.prompts()
     groups(settled)
@@ -83,7 +80,7 @@ def test_prompts_written_again_as_they_were_note_nothing(settled: "Sql") -> None
     assert settled.count("leadhook.webhooks") == 0
 
 
-def test_deleted_prompts_note_nothing(settled: "Sql") -> None:
+def test_deleted_prompts_note_nothing(settled: Sql) -> None:
     """The claim scores each lead that it hands out; nothing has to be woken."""
     settled.prompts()
     groups(settled)
@@ -92,7 +89,7 @@ def test_deleted_prompts_note_nothing(settled: "Sql") -> None:
     assert groups(settled) == []
 
 
-def test_a_new_or_changed_key_sends_a_webhook_and_writes_no_outbox_row(settled: "Sql") -> None:
+def test_a_new_or_changed_key_sends_a_webhook_and_writes_no_outbox_row(settled: Sql) -> None:
     """Leads may have waited for it; the next claim finds them."""
     settled.key()
     settled.run("set local leadhook.webhook_sent = ''")

@@ -1,13 +1,11 @@
 """What the triggers read and write, and whose rights they can be made to use."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
+from tests.sql.conftest import Connect, Sql
 
-if TYPE_CHECKING:
-    from tests.sql.conftest import Connect, Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 COUNTS = """
 select schemaname || '.' || relname as name,
@@ -32,19 +30,19 @@ create temporary table old_rows (lead_id int);
 """
 
 
-def report(db: "Sql") -> None:
+def report(db: Sql) -> None:
     """Let a session add what it did to the statistics."""
     db.run("select pg_stat_force_next_flush()")
     db.run("select 1")
 
 
-def counts(db: "Sql") -> dict[str, dict[str, Any]]:
+def counts(db: Sql) -> dict[str, dict[str, Any]]:
     """Reads and writes of each table so far, in all sessions that have reported theirs."""
     db.run("select pg_stat_clear_snapshot()")
     return {row.pop("name"): row for row in db.rows(COUNTS)}
 
 
-def test_a_big_insert_writes_only_our_own_tables(wired_connect: "Connect") -> None:
+def test_a_big_insert_writes_only_our_own_tables(wired_connect: Connect) -> None:
     """10,000 rows: reads only of Vault and new keys; writes only to outbox, webhooks and pg_net's queue; no update."""
     application, watcher = wired_connect(), wired_connect()
     # What a test before this one did in these sessions may not be reported yet.
@@ -69,7 +67,7 @@ def test_a_big_insert_writes_only_our_own_tables(wired_connect: "Connect") -> No
     }
 
 
-def test_a_writer_cannot_borrow_our_rights(wired_database: "Database", wired: "Sql") -> None:
+def test_a_writer_cannot_borrow_our_rights(wired_database: Database, wired: Sql) -> None:
     """Temporary types and tables of a writer stay unused by the functions that run with their owner's rights."""
     wired.run("grant select, insert, update, delete on public.lead_details, public.prompts to authenticated")
     wired.run("create policy everybody on public.lead_details to authenticated using (true)")

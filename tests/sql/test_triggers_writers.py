@@ -1,17 +1,13 @@
 """Who writes to the application's tables needs no right on ours, and waits for no lock there."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import psycopg
 import pytest
+from tests.sql.conftest import Connect, Sql
+from tests.support.databases import Databases
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Connect, Sql
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 OPEN_TO_THE_API = b"""
 grant select, insert, update, delete on public.all_leads, public.lead_details, public.prompts to anon, authenticated;
@@ -22,7 +18,7 @@ create policy everybody on public.prompts to anon, authenticated using (true);
 
 
 @pytest.fixture(scope="module")
-def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
     """One for all tests here, open to the API's roles under row level security."""
     for database in databases.copies(wired_template):
         with database.connect() as owner:
@@ -32,7 +28,7 @@ def wired_database(databases: "Databases", wired_template: "Database") -> "Itera
 
 @pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-def test_writers_need_no_rights_on_ours(wired: "Sql", role: str, level: str) -> None:
+def test_writers_need_no_rights_on_ours(wired: Sql, role: str, level: str) -> None:
     """Plain rights on the application's tables are enough, in each isolation level; truncate stays the owner's."""
     wired.connection.execute(f"begin isolation level {level}".encode())
     wired.connection.execute(f"set local role {role}".encode())
@@ -51,7 +47,7 @@ def test_writers_need_no_rights_on_ours(wired: "Sql", role: str, level: str) -> 
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_writers_do_not_meet_in_our_tables(wired_connect: "Connect", level: str) -> None:
+def test_writers_do_not_meet_in_our_tables(wired_connect: Connect, level: str) -> None:
     """Two transactions that have nothing in common but our triggers both commit, a drain between them or not."""
     one, other, applier = wired_connect(), wired_connect(), wired_connect()
     for db, lead_id in ((one, f"{level} 1"), (other, f"{level} 2")):
@@ -65,7 +61,7 @@ def test_writers_do_not_meet_in_our_tables(wired_connect: "Connect", level: str)
     assert applier.run("delete from leadhook.outbox") == 3
 
 
-def test_one_writer_does_not_wait_for_another(wired_connect: "Connect") -> None:
+def test_one_writer_does_not_wait_for_another(wired_connect: Connect) -> None:
     """A write of the application's takes no lock of ours that another one needs."""
     one, other = wired_connect(), wired_connect()
     one.run("begin")

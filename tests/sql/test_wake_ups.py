@@ -1,21 +1,18 @@
 """A change is acted on whenever it arrives: while its lead is leased, after the lease began, within our own save."""
 
-from typing import TYPE_CHECKING, LiteralString
+from collections.abc import Callable
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.sql.conftest import Connect, Row, Sql
+from tests.sql.conftest import Connect, Row, Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 
 
 @pytest.fixture
-def leased(wired: "Sql") -> "Row":
+def leased(wired: Sql) -> Row:
     """The lease of an eligible lead; its runs end dead where they can."""
     wired.key()
     wired.control(max_attempts=1, max_deaths=1)
@@ -24,28 +21,28 @@ def leased(wired: "Sql") -> "Row":
     return wired.lease_of(lead)
 
 
-def change_row(db: "Sql") -> None:
+def change_row(db: Sql) -> None:
     """Two statements, after which the lead is as eligible as before."""
     db.run("update public.all_leads set scrapped = false")
     db.run("update public.all_leads set scrapped = true")
 
 
-ARRIVALS: "dict[str, Callable[[Sql], None]]" = {"a prompts row": lambda db: db.prompts(), "a changed row": change_row}
+ARRIVALS: dict[str, Callable[[Sql], None]] = {"a prompts row": lambda db: db.prompts(), "a changed row": change_row}
 
 
-def refuse(db: "Sql", lease: "Row") -> None:
+def refuse(db: Sql, lease: Row) -> None:
     """The application's constraint refuses the answer."""
     db.run("alter table public.llm_response add constraint refuses check (score <> 13)")
     assert db.outcomes(db.save(db.result_of(lease, checkpoint=db.paid(13)))) == {"a": "refused"}
 
 
-def lose_worker(db: "Sql", _: "Row") -> None:
+def lose_worker(db: Sql, _: Row) -> None:
     """Its worker is gone."""
     db.age_job("a", 60)
     assert db.claim()["leads"] == []
 
 
-ENDINGS: "dict[str, Callable[[Sql, Row], object]]" = {
+ENDINGS: dict[str, Callable[[Sql, Row], object]] = {
     "released as dead": lambda db, lease: db.release(db.release_of(lease, "dead")),
     "out of attempts": lambda db, lease: db.release(db.release_of(lease, "retry")),
     "refused": refuse,
@@ -56,7 +53,7 @@ ENDINGS: "dict[str, Callable[[Sql, Row], object]]" = {
 @pytest.mark.parametrize("end", ENDINGS)
 @pytest.mark.parametrize("arrive", ARRIVALS)
 def test_what_arrives_during_a_lease_reopens_a_lead_that_ends_dead(
-    wired: "Sql", leased: "Row", arrive: str, end: str
+    wired: Sql, leased: Row, arrive: str, end: str
 ) -> None:
     """A claim applied it while the lead was leased, so nothing but the job remembers it."""
     ARRIVALS[arrive](wired)
@@ -68,7 +65,7 @@ def test_what_arrives_during_a_lease_reopens_a_lead_that_ends_dead(
 @pytest.mark.parametrize("applied", ["while it is leased", "after its end"])
 @pytest.mark.parametrize("arrive", ARRIVALS)
 def test_what_was_written_before_the_lease_and_committed_later_counts(
-    wired: "Sql", wired_connect: "Connect", arrive: str, applied: str
+    wired: Sql, wired_connect: Connect, arrive: str, applied: str
 ) -> None:
     """The lease did not see it, whatever the clocks say."""
     wired.key()
@@ -86,7 +83,7 @@ def test_what_was_written_before_the_lease_and_committed_later_counts(
 
 
 @pytest.mark.usefixtures("leased")
-def test_what_the_lease_saw_does_not_reopen_it(wired: "Sql") -> None:
+def test_what_the_lease_saw_does_not_reopen_it(wired: Sql) -> None:
     """Its outbox row is applied late: no one pays for the same data twice."""
     wired.run("update leadhook.jobs set state = 'ready', claim_token = null, lease_until = null")
     wired.run("update leadhook.outbox set not_before = clock_timestamp() + interval '1 hour'")
@@ -109,7 +106,7 @@ NESTED: dict[str, LiteralString] = {
 @pytest.mark.parametrize("call", ["save", "on-demand request"])
 @pytest.mark.parametrize("write", NESTED)
 def test_what_the_applications_triggers_write_within_our_save_counts(
-    wired: "Sql", leased: "Row", write: str, call: str
+    wired: Sql, leased: Row, write: str, call: str
 ) -> None:
     """It is a change like any other, with its webhook."""
     if write != "a prompts row":
@@ -135,7 +132,7 @@ def test_what_the_applications_triggers_write_within_our_save_counts(
 
 
 @pytest.mark.parametrize("state", ["waiting", "dead", "leased"])
-def test_a_lead_with_rows_in_two_groups_wakes_by_the_prompts_of_either(wired: "Sql", state: str) -> None:
+def test_a_lead_with_rows_in_two_groups_wakes_by_the_prompts_of_either(wired: Sql, state: str) -> None:
     """Its job stands in one of them."""
     wired.loosen()
     wired.key()
@@ -161,7 +158,7 @@ def test_a_lead_with_rows_in_two_groups_wakes_by_the_prompts_of_either(wired: "S
 
 @pytest.mark.parametrize("arrive", ARRIVALS)
 @pytest.mark.parametrize("before", ["a new lead", "a lead with a job"])
-def test_a_quarantined_lead_wakes_by_its_row_and_by_its_prompts(wired: "Sql", arrive: str, before: str) -> None:
+def test_a_quarantined_lead_wakes_by_its_row_and_by_its_prompts(wired: Sql, arrive: str, before: str) -> None:
     """Its check raised, so its job may have been made without a group."""
     wired.key()
     wired.lead("bad", scrapped=before == "a new lead")
@@ -182,7 +179,7 @@ def test_a_quarantined_lead_wakes_by_its_row_and_by_its_prompts(wired: "Sql", ar
     assert wired.ids_of(wired.claim()) == ["bad"]
 
 
-def on_demand(db: "Sql", lead_id: str, score: int, *, age_ms: int = 2000) -> str:
+def on_demand(db: Sql, lead_id: str, score: int, *, age_ms: int = 2000) -> str:
     """Save the answer of an on-demand request; its outcome."""
     result = db.result_of({"lead_id": lead_id, "fence": 0}, checkpoint=db.paid(score))
     result |= {"request_id": str(uuid4()), "age_ms": age_ms, "lead": {"lead_id": lead_id}}
@@ -195,7 +192,7 @@ def on_demand(db: "Sql", lead_id: str, score: int, *, age_ms: int = 2000) -> str
 @pytest.mark.parametrize("arrive", ARRIVALS)
 @pytest.mark.parametrize("state", ["dead", "held"])
 def test_what_arrives_during_an_on_demand_request_is_acted_on_when_it_ends(
-    wired: "Sql", arrive: str, applied: str, state: str
+    wired: Sql, arrive: str, applied: str, state: str
 ) -> None:
     """A refused answer takes the job, whatever made it ready in the meantime."""
     wired.key()
@@ -211,7 +208,7 @@ def test_what_arrives_during_an_on_demand_request_is_acted_on_when_it_ends(
     assert wired.ids_of(wired.claim()) == ["a"]
 
 
-def test_a_lead_without_details_does_not_lose_its_on_demand_answer(wired: "Sql") -> None:
+def test_a_lead_without_details_does_not_lose_its_on_demand_answer(wired: Sql) -> None:
     """Its row arrives during the request, its details later."""
     wired.key()
     wired.lead("x")
@@ -222,7 +219,7 @@ def test_a_lead_without_details_does_not_lose_its_on_demand_answer(wired: "Sql")
 
 
 @pytest.mark.parametrize("arrive", ARRIVALS)
-def test_what_arrives_during_a_replay_that_is_stopped_reopens_a_dead_lead(wired: "Sql", arrive: str) -> None:
+def test_what_arrives_during_a_replay_that_is_stopped_reopens_a_dead_lead(wired: Sql, arrive: str) -> None:
     """It changed nothing while the lead was queued."""
     wired.key()
     wired.eligible_lead("a")
@@ -235,7 +232,7 @@ def test_what_arrives_during_a_replay_that_is_stopped_reopens_a_dead_lead(wired:
     assert wired.ids_of(wired.claim(low_priority_limit=0)) == ["a"]
 
 
-def test_a_lead_that_changes_between_its_groups_is_woken_by_both(wired: "Sql") -> None:
+def test_a_lead_that_changes_between_its_groups_is_woken_by_both(wired: Sql) -> None:
     """The prompts of the second made its job stand there; those of the first are as good as before."""
     wired.loosen()
     wired.key()

@@ -2,20 +2,17 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
 from standardwebhooks import Webhook
+from tests.sql.conftest import Sql
+from tests.support.databases import Databases
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Sql
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 LOOP = """
 do $$
@@ -41,35 +38,32 @@ create trigger refuse_late after insert on public.lead_details
 
 
 @pytest.fixture(scope="module")
-def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
     """One for all tests here; webhooks are posted by commits, so each test wipes up after itself."""
     yield from databases.copies(wired_template)
 
 
 @pytest.fixture(autouse=True)
-def _wiped(wired: "Sql") -> "Iterator[None]":
+def _wiped(wired: Sql) -> Iterator[None]:
     yield
     wired.run("set session_replication_role = replica")
     wired.run("truncate public.all_leads, public.lead_details, public.prompts, leadhook.outbox, leadhook.webhooks")
     wired.run("delete from net.http_request_queue")
 
 
-def requests(db: "Sql") -> list[dict[str, Any]]:
-    """What waits in pg_net's queue."""
+def requests(db: Sql) -> list[dict[str, Any]]:
     return db.rows("select *, convert_from(body, 'UTF8') as text from net.http_request_queue order by id")
 
 
-def noted(db: "Sql") -> list[list[str]]:
-    """The leads of each outbox row."""
+def noted(db: Sql) -> list[list[str]]:
     return [row["lead_ids"] for row in db.rows("select lead_ids from leadhook.outbox order by id")]
 
 
-def details(db: "Sql", lead_id: str) -> None:
-    """One statement of the application."""
+def details(db: Sql, lead_id: str) -> None:
     db.run("insert into public.lead_details (lead_id) values (%(i)s)", i=lead_id)
 
 
-def test_a_webhook_is_a_signed_request_that_the_service_can_verify(wired: "Sql") -> None:
+def test_a_webhook_is_a_signed_request_that_the_service_can_verify(wired: Sql) -> None:
     """Supabase's form with empty `records`, and a number: nothing of a lead."""
     wired.details("🦊/é", bio="not for the wire")
     [request] = requests(wired)
@@ -88,7 +82,7 @@ def test_a_webhook_is_a_signed_request_that_the_service_can_verify(wired: "Sql")
     }
 
 
-def test_every_webhook_is_in_the_ledger(wired: "Sql") -> None:
+def test_every_webhook_is_in_the_ledger(wired: Sql) -> None:
     """With pg_net's number for it, so that the answer can be found."""
     details(wired, "a")
     [request] = requests(wired)
@@ -103,7 +97,7 @@ def test_every_webhook_is_in_the_ledger(wired: "Sql") -> None:
     )
 
 
-def test_a_transaction_sends_one_webhook(wired: "Sql") -> None:
+def test_a_transaction_sends_one_webhook(wired: Sql) -> None:
     """5,000 inserts, each its own statement; the next transaction sends a webhook again."""
     wired.connection.execute(LOOP.encode())
     assert len(requests(wired)) == 1
@@ -113,7 +107,7 @@ def test_a_transaction_sends_one_webhook(wired: "Sql") -> None:
     assert len(requests(wired)) == 3
 
 
-def test_a_big_statement_sends_a_few_webhooks(wired: "Sql") -> None:
+def test_a_big_statement_sends_a_few_webhooks(wired: Sql) -> None:
     """So that several machines wake."""
     wired.eligible_leads(10_000)
     causes = [row["reason"] for row in wired.rows("select reason from leadhook.webhooks")]
@@ -123,7 +117,7 @@ def test_a_big_statement_sends_a_few_webhooks(wired: "Sql") -> None:
     assert len({request["headers"]["webhook-id"] for request in requests(wired)}) == len(bodies)
 
 
-def test_a_big_transaction_sends_no_more_webhooks_than_its_biggest_statement(wired: "Sql") -> None:
+def test_a_big_transaction_sends_no_more_webhooks_than_its_biggest_statement(wired: Sql) -> None:
     """An import in many statements sends a webhook a few times altogether."""
     with wired.transaction():
         details(wired, "first")
@@ -132,14 +126,14 @@ def test_a_big_transaction_sends_no_more_webhooks_than_its_biggest_statement(wir
     assert len(requests(wired)) == 2
 
 
-def test_a_statement_below_a_thousand_leads_sends_one_webhook(wired: "Sql") -> None:
+def test_a_statement_below_a_thousand_leads_sends_one_webhook(wired: Sql) -> None:
     """One machine is enough for it."""
     with wired.transaction():
         wired.eligible_leads(999)
     assert len(requests(wired)) == 1
 
 
-def test_a_webhook_that_was_rolled_back_is_sent_again(wired: "Sql") -> None:
+def test_a_webhook_that_was_rolled_back_is_sent_again(wired: Sql) -> None:
     """The mark goes with the savepoint, as the webhook does."""
     with wired.transaction():
         wired.run("savepoint one")
@@ -154,7 +148,7 @@ def test_a_webhook_that_was_rolled_back_is_sent_again(wired: "Sql") -> None:
     assert noted(wired) == [["c"], ["d"]]
 
 
-def test_a_first_statement_that_fails_takes_no_later_webhook_with_it(wired: "Sql") -> None:
+def test_a_first_statement_that_fails_takes_no_later_webhook_with_it(wired: Sql) -> None:
     """Webhook, mark and outbox row go together; here a trigger of the application refuses the statement after ours."""
     wired.connection.execute(REFUSE_LATE)
     with wired.transaction():
@@ -167,7 +161,7 @@ def test_a_first_statement_that_fails_takes_no_later_webhook_with_it(wired: "Sql
     assert noted(wired) == [["a"]]
 
 
-def test_a_webhook_in_a_subtransaction_that_stays_is_the_only_one(wired: "Sql") -> None:
+def test_a_webhook_in_a_subtransaction_that_stays_is_the_only_one(wired: Sql) -> None:
     """A released savepoint hands its mark to the transaction."""
     with wired.transaction():
         with wired.transaction():
@@ -182,7 +176,7 @@ def test_a_webhook_in_a_subtransaction_that_stays_is_the_only_one(wired: "Sql") 
     assert noted(wired) == [["a"], ["b"], ["c"]]
 
 
-def test_a_transaction_that_rolls_back_sends_no_webhook(wired: "Sql") -> None:
+def test_a_transaction_that_rolls_back_sends_no_webhook(wired: Sql) -> None:
     """And leaves no mark for the next one of its session."""
     wired.run("begin")
     details(wired, "a")
@@ -193,14 +187,14 @@ def test_a_transaction_that_rolls_back_sends_no_webhook(wired: "Sql") -> None:
 
 
 @pytest.mark.parametrize("mark", ["off", "1:1", "99999999999:8", ":", "x:y", "'; drop table x"])
-def test_a_foreign_mark_silences_nobody(wired: "Sql", mark: str) -> None:
+def test_a_foreign_mark_silences_nobody(wired: Sql, mark: str) -> None:
     """Any session may set our setting; only this transaction's own mark counts."""
     wired.run("select set_config('leadhook.webhook_sent', %(m)s, false)", m=mark)
     details(wired, "a")
     assert len(requests(wired)) == 1
 
 
-def test_service_role_may_send_a_webhook(wired: "Sql") -> None:
+def test_service_role_may_send_a_webhook(wired: Sql) -> None:
     """A replay makes work claimable without a trigger."""
     wired.call("leadhook.send_webhook", p_reason="replay", p_leads=3)
     [request] = requests(wired)
