@@ -60,7 +60,6 @@ def test_every_webhook_of_a_burst_is_accepted() -> None:
 
 @pytest.mark.long
 def test_latency_is_measured_for_leadhook_the_bare_chain_and_the_poller(stack: Stack) -> None:
-    """As many samples of each as leads were brought, each after its commit."""
     plan = latency.SHORT
     measurement = latency.measure_on(stack, plan)
     assert_sane(measurement)
@@ -71,7 +70,6 @@ def test_latency_is_measured_for_leadhook_the_bare_chain_and_the_poller(stack: S
 
 @pytest.mark.long
 def test_throughput_counts_rate_requests_cpu_and_memory(stack: Stack) -> None:
-    """Two calls a lead, four requests and a poll for the poller, and a process that used CPU and memory."""
     plan = throughput.SHORT
     measurement = throughput.measure_on(stack, plan)
     assert_sane(measurement)
@@ -85,7 +83,6 @@ def test_throughput_counts_rate_requests_cpu_and_memory(stack: Stack) -> None:
 
 @pytest.mark.long
 def test_the_libraries_answer_the_same_leads_with_the_same_calls(stack: Stack) -> None:
-    """Two calls a lead, or the run is broken; as many samples of each as leads were brought."""
     pytest.importorskip("procrastinate", reason="`make bench` installs requirements-bench.lock")
     plan = queues.SHORT
     measurement = queues.measure_on(stack, plan)
@@ -98,7 +95,6 @@ def test_the_libraries_answer_the_same_leads_with_the_same_calls(stack: Stack) -
 
 @pytest.mark.long
 def test_every_instance_takes_part_and_no_call_is_made_twice(stack: Stack) -> None:
-    """By the workers of the attempts, and the list of calls."""
     measurement = instances.measure_on(stack, instances.SHORT)
     assert_sane(measurement)
     assert {count: its["took_part"] for count, its in measurement.details.items()} == {"1": 1, "2": 2}
@@ -125,14 +121,12 @@ def test_idle_service_asks_for_nothing_but_its_sweep(stack: Stack) -> None:
 
 @pytest.mark.long
 def test_triggers_are_timed_in_pairs(wired_database: Database) -> None:
-    """Each statement with and without them."""
     measurement = triggers.measure_on(wired_database, 1)
     assert_sane(measurement)
     assert all(figure.beside["without"] > 0 for figure in measurement.figures.values())
 
 
 def test_other_sessions_are_measured_beside_an_open_transaction(wired_database: Database) -> None:
-    """With our triggers, without them, and with savepoints; nothing of it stays."""
     with (
         psycopg.connect(wired_database.admin_conninfo, autocommit=True) as writer,
         psycopg.connect(wired_database.admin_conninfo, autocommit=True) as other,
@@ -163,7 +157,6 @@ def test_missed_target_is_shown_and_kept(
 
 @pytest.mark.long
 def test_interrupted_bench_leaves_nothing_behind() -> None:
-    """Ctrl-C while its stack starts: code 130, no directory and no process left."""
     command = [sys.executable, "-m", "bench", "idle", "--short"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -39,7 +39,6 @@ EMPTY = {
 
 @pytest.mark.parametrize("spelling", mostly_long(EMPTY, "bare"))
 def test_good_key_does_the_work_of_three_empty_ones(arena: Arena, spelling: str) -> None:
-    """Four proven keys, three out of quota: all are answered, with few calls of the empty ones and no attempt spent."""
     project = arena.project
     project.set_keys(*KEYS, "visibly-fake-good-key")
     service = arena.serve(MAX_CONCURRENCY="16", webhooks=True).wait_until_up()
@@ -61,7 +60,6 @@ def test_good_key_does_the_work_of_three_empty_ones(arena: Arena, spelling: str)
 
 
 def test_passing_refusal_of_a_key_passes(arena: Arena) -> None:
-    """One 403, good ever after: the key is tried again without a change of its row."""
     project = arena.project
     project.set_keys(KEYS[0])
     soon = detail("RetryInfo", retryDelay="2s")
@@ -90,7 +88,6 @@ def test_quota_of_one_model_says_nothing_of_another(arena: Arena) -> None:
 
 
 def test_outage_of_a_minute_kills_no_lead_of_a_quiet_system(arena: Arena) -> None:
-    """One lead and a 503 each time, for longer than as many attempts took: it is answered soon after the end."""
     project = arena.project
     project.model.order({"do": {"error": 503}})
     leads = project.bring(1)
@@ -120,7 +117,6 @@ REFUSALS = {
 
 @pytest.mark.parametrize("name", mostly_long(REFUSALS, "bare 400", "page 405"))
 def test_setting_that_every_lead_meets_kills_none(arena: Arena, name: str) -> None:
-    """Three leads show it: claims stop and /ready names GEMINI_MODEL or the proxy; the fix alone has all answered."""
     project = arena.project
     project.model.order({"do": REFUSALS[name]})
     few = 40 if "page" in name else 3  # ten failures in a row are an outage
@@ -184,7 +180,6 @@ ONE_LEADS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
 
 
 def test_lead_alone_bears_what_befalls_it_alone(arena: Arena) -> None:
-    """Each meets its own fault; all others are answered, the service stays ready, and no key rests."""
     project = arena.project
     project.set_keys(*KEYS[:2])
     odd = dict(zip(ONE_LEADS, project.bring(len(ONE_LEADS), title="Chief pumps director"), strict=True))
@@ -255,7 +250,6 @@ PROJECTS: dict[str, tuple[dict[str, Any], str, bool]] = {
 
 
 def test_what_google_says_of_a_project_rests_its_key_until_it_is_fixed(arena: Arena) -> None:
-    """A good key does all the work, no lead pays, and what is fixed in Google's console needs no change of a row."""
     project = arena.project
     keys = {f"visibly-fake-project-{n:02}": name for n, name in enumerate(PROJECTS)}
     project.set_keys(*keys, KEYS[0])
@@ -291,7 +285,6 @@ def test_what_google_says_of_a_project_rests_its_key_until_it_is_fixed(arena: Ar
 
 
 def test_lead_that_google_refuses_is_dead_once_others_are_answered(arena: Arena) -> None:
-    """Not at its second refusal; the attempt and explain carry the evidence."""
     project = arena.project
     [bad] = project.bring(1)
     project.model.order({"match": {"lead": bad}, "do": REFUSALS["bare 400"]})
@@ -311,7 +304,6 @@ def test_lead_that_google_refuses_is_dead_once_others_are_answered(arena: Arena)
 
 
 def test_lead_that_is_refused_by_chance_is_answered(arena: Arena) -> None:
-    """Refused at two leases, with two keys each, while the others are answered; then answered."""
     project = arena.project
     leads = project.bring(6)
     project.model.order({"match": {"lead": leads[0], "first": 4}, "do": REFUSALS["bare 400"]})
@@ -321,7 +313,6 @@ def test_lead_that_is_refused_by_chance_is_answered(arena: Arena) -> None:
 
 
 def test_healthy_lead_does_not_wait_behind_poisonous_ones(arena: Arena) -> None:
-    """Three are always answered empty; one that comes later is begun at once, or with the next probe: they are dead."""
     project = arena.project
     poison = project.bring(3)
     project.model.order(*({"match": {"lead": lead}, "do": {"answer": "empty"}} for lead in poison))

@@ -44,7 +44,6 @@ def spent_or_reserved(project: Project) -> float:
 
 
 def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: Arena) -> None:
-    """Most of it is used; then leads wait, no one polls for it, /ready says so, and more money lets them go on."""
     project = arena.project
     project.run("select public.leadhook_set_budget(null, %s::numeric, 'tester')", BUDGET_USD)
     before = 0.0 if arena.long else SPENT_BEFORE_USD
@@ -137,7 +136,6 @@ def test_lease_that_dies_costs_what_was_reserved_for_it(arena: Arena) -> None:
 
 
 def test_budget_without_a_price_burns_no_lead(arena: Arena, tmp_path: Path) -> None:
-    """A fault of the configuration: nothing is claimed, /ready says what to do, and without the budget all goes on."""
     project = arena.project
     prices = tmp_path / "prices.json"
     prices.write_text(json.dumps({"read_on": "2026-11-22", "source": "a test", "usd_per_million_tokens": {}}))
@@ -154,7 +152,6 @@ def test_budget_without_a_price_burns_no_lead(arena: Arena, tmp_path: Path) -> N
 
 
 def test_pause_holds_leads_back_and_resume_lets_them_go(arena: Arena) -> None:
-    """Of one user at once, of everything, and nothing is lost in the meantime."""
     project = arena.project
     paused, other = project.new_group(), project.new_group()
     project.run("select public.leadhook_pause(%s::uuid, null, 'tester', 'a test')", paused[0])

@@ -40,7 +40,6 @@ def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: Arena) -> None:
 
 @pytest.mark.long
 def test_kill_9_with_the_default_lease_times(arena: Arena) -> None:
-    """30 s later at the latest the other one has them."""
     arena.project.model.behave(latency_ms=LATENCY_S * 1000)
     leads = arena.project.bring(150)
     victim, other = (arena.serve(MAX_CONCURRENCY=str(SLOTS)) for _ in range(2))
@@ -53,7 +52,6 @@ def test_kill_9_with_the_default_lease_times(arena: Arena) -> None:
 
 
 def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: Arena) -> None:
-    """Stopped beyond its lease, then woken: its save is answered lease_lost, and the next webhook finds it working."""
     project = arena.project
     project.reset(**SHORT_LEASES)
     project.model.order({"match": {"first": SLOTS}, "do": {"latency_ms": 4000, "finish": "STOP"}})

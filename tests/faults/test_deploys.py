@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_sigterm_under_load_repeats_no_call_and_loses_no_lead(arena: Arena) -> None:
-    """Again and again; the new process starts with the signal."""
     restart_under_load(arena, 20 if arena.long else 1, [{}])
 
 

@@ -108,7 +108,6 @@ def copy(stage: Stage, stages: dict[str, Stage], sources: Path, words: list[str]
 
 @pytest.mark.long
 def test_dockerfile_steps_give_a_tree_that_migrates_and_serves(bare_database: Database, tmp_path: Path) -> None:
-    """Locked packages by hash, the wheel, and nothing of the checkout."""
     stage = build(tmp_path)
     installed = tmp_path / "install" / "opt" / "leadhook"
     # A virtual environment knows its own place: one and the same in the image's two stages, two folders here.

@@ -16,7 +16,6 @@ LATE_S = 0.7 if LONG else 30
 
 
 def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: Arena) -> None:
-    """An expired lease, a due retry and a returned key, without a webhook and an hour before the sweep."""
     project = arena.project
     project.reset(lease_s=LEASE_S, renew_s=0.5, start_limit_s=0.75)
     proxy = arena.proxy()

@@ -15,7 +15,6 @@ REST_S = 4
 
 
 def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: Arena) -> None:
-    """Of three keys one is invalid and one over its minute quota; 64 leads at once want them."""
     project = arena.project
     refused, tired, _ = KEYS
     unproven = {"match": {"step": "check"}, "do": {"error": 503}}  # so that one call tries each

@@ -13,7 +13,6 @@ MOST_CALLS = 40
 
 
 def test_score_is_bought_once_though_the_message_fails_three_times(arena: Arena) -> None:
-    """It travels with the lead from lease to lease; a 503 spends no attempt."""
     project = arena.project
     (lead,) = project.bring(1, title="Chief pumps director")
     project.model.order({"match": {"step": "message", "first": 3}, "do": {"error": 503}})
@@ -28,7 +27,6 @@ def test_score_is_bought_once_though_the_message_fails_three_times(arena: Arena)
 
 
 def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: Arena) -> None:
-    """503 to everything while leads wait; /ready says since when; when it is over, all are answered."""
     project = arena.project
     project.model.behave(latency_ms=300)
     leads = project.bring(260 if arena.long else 60)
@@ -78,7 +76,6 @@ def test_model_that_refuses_connections_burns_no_lead_and_few_calls(arena: Arena
 
 
 def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: Arena) -> None:
-    """One is refused, two rest; nothing is tried until a key comes, and then within 2 s."""
     project = arena.project
     refused, *resting = KEYS
     quota = {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 300}

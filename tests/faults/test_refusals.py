@@ -43,7 +43,6 @@ def refused(project: Project) -> set[str]:
 
 
 def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: Arena) -> None:
-    """20 leads, one of them refused, by ten SQLSTATEs and a failed assertion in turn: 19 are saved, it is not."""
     project = arena.project
     project.model.behave(latency_ms=20)
     cases = {sqlstate: f"raise exception 'locked' using errcode = '{sqlstate}'" for sqlstate in SQLSTATES}
@@ -68,7 +67,6 @@ def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: Arena) ->
 
 
 def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: Arena) -> None:
-    """Its trigger never ends: the others are saved, and it is refused with its answer kept."""
     project = arena.project
     project.model.behave(latency_ms=20)
     with trigger(project, "if new.name = 'bad' then loop perform pg_sleep(0.1); end loop; end if;"):
@@ -83,7 +81,6 @@ def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: Arena) -
 
 
 def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: Arena) -> None:
-    """As a crash in an extension does: the others are saved; once others are saved after each try, it is refused."""
     project = arena.project
     project.model.behave(latency_ms=20)
     project.run(

@@ -35,7 +35,6 @@ def tokens(calls: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def test_a_replay_is_what_was_forecast(arena: Arena) -> None:
-    """The count is exact, calls and tokens are within a quarter."""
     project, many = arena.project, 200 if arena.long else 80
     service = arena.serve(webhooks=True).wait_until_up()
     group = project.new_group()
@@ -80,7 +79,6 @@ def quantiles(waits: list[float]) -> str:
 
 
 def test_fresh_leads_go_before_a_large_replay(arena: Arena) -> None:
-    """They find their slots at once, idle or not; stopped, the replay leaves every lead as it was."""
     project = arena.project
     project.model.behave(latency_ms=400)
     service = arena.serve(webhooks=True).wait_until_up()
@@ -124,7 +122,6 @@ def test_fresh_leads_go_before_a_large_replay(arena: Arena) -> None:
 
 @pytest.mark.parametrize("arguments", [("--tag", "x", "--yes"), ("follow", "1"), ("stop", "1")])
 def test_a_project_that_is_not_there_is_reported(arguments: tuple[str, ...]) -> None:
-    """In one line, without a traceback; exit 1."""
     settings = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SECRET_KEY": "visibly-fake-key"}
     done = run_leadhook("replay", *arguments, settings=settings)
     assert (done.returncode, done.stdout) == (1, "")

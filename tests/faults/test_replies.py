@@ -9,7 +9,6 @@ from tests.support.project import SHORT_LEASES
 
 
 def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: Arena) -> None:
-    """The database has committed each time: nothing is doubled, and nothing waits for the end of a lease."""
     project = arena.project
     project.reset(renew_s=1)
     project.model.behave(latency_ms=1200)
@@ -32,7 +31,6 @@ def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: Are
 
 
 def test_release_whose_reply_is_cut_is_one_release(arena: Arena) -> None:
-    """The model fails once for each lead; the repeated release is the same release."""
     project = arena.project
     leads = project.bring(4)
     project.model.order({"match": {"first": 4}, "do": {"error": 503}})
@@ -61,7 +59,6 @@ def test_release_whose_reply_is_cut_is_one_release(arena: Arena) -> None:
     ],
 )
 def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: Arena, fault: Fault, words: str) -> None:
-    """/ready says why; afterwards every lead is answered by the calls of one."""
     project = arena.project
     project.model.behave(latency_ms=800)
     leads = project.bring(40)
@@ -83,7 +80,6 @@ def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: Arena, fa
 
 
 def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: Arena) -> None:
-    """Two services, every kind of fault, short leases: one answer each; what is repeated is what leases cost."""
     project = arena.project
     project.reset(**SHORT_LEASES)
     project.model.behave(latency_ms=300)

@@ -139,7 +139,6 @@ def memory_mb(service: Service) -> float:
     ids=["that send little", "that send much"],
 )
 def test_strangers_delay_no_lead(arena: Arena, kinds: list[str]) -> None:
-    """Each kind for a minute, or for seconds: /health answers within a second, and no lead waits for the sweep."""
     project = arena.project
     project.model.behave(latency_ms=50)
     secret = project.facts["webhook_secret"]

@@ -79,7 +79,6 @@ SCHEMAS = [schema if schema == "no_keys" else pytest.param(schema, marks=pytest.
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_an_existing_project_is_served_and_given_back_as_it_was(project: Living, schema: str) -> None:
-    """One pair of calls a lead, one answer a lead, and pg_dump sees no difference after `uninstall --purge`."""
     project.run(EXISTING[schema].read_text())
     before = dump(project.database, "public")
     numbers = project.run("select sequencename::text, last_value from pg_sequences where schemaname = 'public'")
@@ -105,7 +104,6 @@ def test_an_existing_project_is_served_and_given_back_as_it_was(project: Living,
 
 @pytest.mark.parametrize("road", ROADS)
 def test_a_backlog_is_held_until_it_is_released(project: Living, road: Road) -> None:
-    """No call for old leads, fresh ones at once, and a release of 100 answers exactly 100."""
     bring_backlog(project, road.schema)
     began = time.monotonic()
     secret = road.go(project)
@@ -142,7 +140,6 @@ def test_a_backlog_is_held_until_it_is_released(project: Living, road: Road) -> 
 @pytest.mark.parametrize("waits", ["held", "without prompts"])
 @pytest.mark.long
 def test_one_prompts_row_sets_off_what_was_there_before(project: Living, waits: str) -> None:
-    """Its first call within two seconds of the commit, however many there are."""
     bring_backlog(project, "other_rpc", prompted=waits == "held")
     with project.serve(by_install(project)) as service:
         state = {"held": BACKLOG} if waits == "held" else {"waiting": BACKLOG}

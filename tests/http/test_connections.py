@@ -136,7 +136,6 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("what", HALF)
 @pytest.mark.usefixtures("unhurried")
 async def test_more_idle_connections_than_allowed_stop_no_one(port: int, what: str) -> None:
-    """Five times as many: the next request is answered at once, and the oldest made room for it."""
     async with AsyncExitStack() as open_ones:
         for _ in range(5 * MOST):
             stream = await open_ones.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))

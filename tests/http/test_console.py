@@ -96,7 +96,6 @@ def test_htmx_is_the_release_that_npm_has() -> None:
 
 
 async def test_all_of_it_is_closed_without_admin_tokens(service: Service) -> None:
-    """404, also with a read-only token."""
     service.state["admins"] = Admins([], [SecretStr(READER)])
     for page in PAGES:
         answer = await service.client.request(page.method, address(page), data={"token": READER})
@@ -105,7 +104,6 @@ async def test_all_of_it_is_closed_without_admin_tokens(service: Service) -> Non
 
 
 async def test_a_stranger_is_asked_to_sign_in(service: Service) -> None:
-    """A page is shown after that; a form is refused."""
     for page in PAGES:
         asked = f"{address(page)}?a=b"
         if page.right == "open":
@@ -158,7 +156,6 @@ async def test_a_form_that_is_not_ours_changes_nothing(
 
 
 async def test_a_form_of_another_session_is_refused(service: Service) -> None:
-    """Of another admin, or of the same one."""
     await sign_in(service, OTHER_ADMIN)
     others = await form_token(service)
     await sign_in(service)
@@ -193,7 +190,6 @@ async def test_every_answer_is_private_and_may_load_nothing_from_elsewhere(servi
 
 
 async def test_the_cookie_is_for_the_console_alone(service: Service) -> None:
-    """No script, no other site and no other path gets it; it ends after 12 hours."""
     sent = cookie(await sign_in(service))
 
     assert (sent["httponly"], sent["samesite"], sent["path"]) == (True, "strict", "/console")
@@ -238,7 +234,6 @@ async def test_no_session_is_continued_from_before_the_sign_in(service: Service)
 
 
 async def test_guessing_a_token_is_slowed_down(service: Service) -> None:
-    """Together with wrong tokens of the API; a right one is let in at any time."""
     answers = [await sign_in(service, "wrong") for _ in range(4)]
     answers.append(await service.client.post("/replay", json={}, headers={"authorization": "Bearer wrong"}))
     link = await service.client.post("/console/sign-in", data={"code": "wrong"})
@@ -272,7 +267,6 @@ async def test_signing_in_leads_to_a_page_of_the_console(service: Service, asked
 
 
 async def test_a_link_signs_in_once(service: Service) -> None:
-    """Looking at it does not use it up; whether it was used, the database knows, whichever process is asked."""
     created = await service.ask("POST", "/console/links")
     path = created.json()["path"]
     for _ in range(2):
@@ -297,7 +291,6 @@ async def test_a_link_signs_in_once(service: Service) -> None:
 async def test_a_link_is_over_after_an_hour_or_with_its_token(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither reaches the database; nor does a session's cookie that is sent as a code, or a code as a cookie."""
     created = await service.ask("POST", "/console/links")
     code = created.json()["path"].partition("code=")[2]
     session = cookie(await sign_in(service)).value

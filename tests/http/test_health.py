@@ -220,7 +220,6 @@ async def test_strangers_are_told_codes_alone(
     reasons: list[str],
     warnings: list[str],
 ) -> None:
-    """Nothing of pauses, budgets, users, keys or the database; a wrong token is refused as everywhere."""
     service.store.on_status = on_status
     if fault:
         unwell(service, fault_code=fault[0], fault=fault[1])

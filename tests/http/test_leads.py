@@ -116,7 +116,6 @@ async def test_strangers_learn_nothing(service: Service) -> None:
 
 
 async def test_the_log_never_holds_the_reply(service: Service) -> None:
-    """Who asked, for which lead, and the kind of the answer."""
     service.store.snapshot = READY
     with capture_logs() as logs:
         await service.ask("GET", "/leads/a")

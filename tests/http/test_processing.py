@@ -134,7 +134,6 @@ async def test_text_that_postgres_cannot_hold_is_cleaned(service: Service) -> No
 async def test_what_can_not_be_processed_is_refused(
     service: Service, body: dict[str, Any], status: int, pointers: list[str] | None
 ) -> None:
-    """400 for an empty array, as it was; 422 with pointers, and no value repeated."""
     answer = await service.ask("POST", "/process-leads", TERMS | body)
 
     assert answer.status_code == status

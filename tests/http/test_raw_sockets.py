@@ -106,7 +106,6 @@ async def test_a_webhook_arrives_whole_or_in_chunks(wire: Wire) -> None:
 
 
 async def test_a_body_that_never_ends_is_cut_off_at_the_limit(wire: Wire) -> None:
-    """413 in our own form, without reading what was announced."""
     announced = await wire.send(post(b"content-length: 1000000000\r\n" + GOOD, b""))
     streamed = await wire.send(
         post(b"transfer-encoding: chunked\r\n" + GOOD, b"ffff\r\n" + b" " * 0xFFFF + b"\r\nffff\r\n" + b" " * 9)

@@ -47,8 +47,6 @@ async def test_head_is_answered_where_get_is(service: Service) -> None:
 
 
 async def test_a_failure_of_ours_tells_nothing_and_logs_all(service: Service) -> None:
-    """500 with the request's id; the log has the exception under the same id."""
-
     async def broken(_request: Request) -> Response:
         raise RuntimeError("private")
 

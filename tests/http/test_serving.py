@@ -186,7 +186,6 @@ def test_all_wrong_settings_are_named_without_a_value_and_the_exit_code_is_2(sta
 
 
 def test_an_occupied_port_is_told_before_any_lead_is_claimed(start: Start) -> None:
-    """Exit code 3, as for whatever else keeps the service from starting, and which port."""
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         port = occupied.getsockname()[1]
         service = start(SERVE, **{**ENV, "PORT": str(port)})
@@ -202,7 +201,6 @@ def test_an_occupied_port_is_told_before_any_lead_is_claimed(start: Start) -> No
 def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
     start: Start, command: list[str], tmp_path: Path
 ) -> None:
-    """Whatever breaks, here an import; a password in the message is hidden; exit code 3."""
     (tmp_path / "langchain_google_genai.py").write_text("raise KeyError('no way to http://user:hunter2@proxy.test')")
     with listening(LogService()) as log_service:
         service = start(

@@ -108,7 +108,6 @@ async def test_a_dashboard_webhook_hints_at_its_lead(service: Service) -> None:
     ids=str,
 )
 async def test_hints_are_ids_of_leads_and_bounded(service: Service, body: dict[str, Any], hints: list[str]) -> None:
-    """At most 500 of at most 200 characters; the webhook itself always counts."""
     answer = await service.webhook(body, BY_HEADER)
 
     assert answer.status_code == 202
@@ -187,7 +186,6 @@ def strangers() -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("reason", strangers())
 async def test_a_stranger_learns_nothing_and_the_log_all(service: Service, reason: str) -> None:
-    """Every refusal has the same status, headers and body; its reason is in the log."""
     plain = await service.webhook(OURS, {})
     service.state["webhook_sum"].report()
     with capture_logs() as logs:
@@ -270,7 +268,6 @@ async def post(service: Service, body: bytes, headers: Any, *, declared: bool) -
 async def test_a_body_of_more_than_64_kb_is_refused_where_the_header_proves_nothing(
     service: Service, *, declared: bool, proof: str
 ) -> None:
-    """Whether its length is declared or not, and before anything else is looked at."""
     body = json.dumps({**OURS, "records": ["x" * 70_000]}).encode()
     headers: dict[str, list[tuple[str, str]]] = {
         "signed": list(signed(body).items()),
@@ -307,7 +304,6 @@ async def test_a_dashboard_webhook_may_carry_its_row_twice_up_to_1_mib(service: 
 
 @pytest.mark.parametrize("declared", [True, False])
 async def test_beyond_1_mib_the_answer_says_that_the_sweep_finds_the_lead(service: Service, *, declared: bool) -> None:
-    """And when; it is counted and logged as a refused webhook."""
     body = json.dumps(dashboard()).encode()
     body += b" " * (1024 * 1024 + 1 - len(body))
     service.state["sweep_interval_s"] = 45
@@ -336,7 +332,6 @@ async def test_beyond_1_mib_the_answer_says_that_the_sweep_finds_the_lead(servic
     ids=["deep", "many errors", "deep record"],
 )
 async def test_a_large_body_of_another_shape_costs_little_memory(service: Service, body: bytes) -> None:
-    """A few times its size: neither its depth nor the number of its errors adds up."""
     tracemalloc.start()
     try:
         answer = await service.webhook(body, BY_HEADER)
@@ -355,7 +350,6 @@ async def test_only_post_is_allowed(service: Service) -> None:
 
 
 async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> None:
-    """Instead of their requests; what is refused is its own line."""
     reported = anyio.Event()
 
     class Sum(WebhookSum):
@@ -379,7 +373,6 @@ async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> Non
 
 
 async def test_a_signed_webhook_is_answered_with_a_receipt(service: Service) -> None:
-    """For each secret; a dashboard webhook has none."""
     body = {"type": "INSERT", "records": []}
     answer = await service.webhook(body)
     expected = [receipt(webhook_key(secret), "msg_1") for secret in (SECRET, OLD_SECRET)]

@@ -57,7 +57,6 @@ def test_an_answer_has_all_that_was_said(keyed: Sql) -> None:
 
 
 def test_the_newest_come_first_and_each_lead_once(keyed: Sql) -> None:
-    """A replay's answer stands in the place of the one before."""
     answer(keyed, "old", 60, minutes_ago=30)
     answer(keyed, "new", 70, minutes_ago=10)
     assert ids(answers(keyed)) == ["new", "old"]
@@ -97,7 +96,6 @@ def test_an_answer_that_the_application_did_not_take_is_listed_as_such(keyed: Sq
 
 @pytest.mark.parametrize("looked_at", [False, True])
 def test_an_erased_lead_has_no_answer(keyed: Sql, *, looked_at: bool) -> None:
-    """Neither before the next claim has looked at it nor afterwards."""
     answer(keyed, "a")
     keyed.run("delete from public.all_leads")
     if looked_at:

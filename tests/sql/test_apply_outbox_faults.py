@@ -9,7 +9,6 @@ from tests.sql.conftest import Sql
 
 
 def test_one_bad_lead_of_a_slice_is_set_aside_and_the_others_go_on(db: Sql) -> None:
-    """Dead, with the reason, and counted like the others."""
     leads = [*db.eligible_leads(40), db.eligible_lead("bad-1"), db.eligible_lead("bad-2")]
     db.poison()
     db.note_change(*leads)
@@ -92,7 +91,6 @@ def test_a_broken_installation_keeps_the_outbox(db: Sql, breakage: LiteralString
 
 
 def test_a_statement_timeout_is_never_a_leads_fault(db: Sql) -> None:
-    """It ends the claim, and the outbox rows stay."""
     db.note_change(db.eligible_lead("lead-1"))
     db.run("alter table public.all_leads rename to real_leads")
     db.run("create view public.all_leads as select l.* from public.real_leads as l, pg_sleep(5)")

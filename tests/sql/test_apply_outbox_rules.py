@@ -146,7 +146,6 @@ def test_a_lead_moves_to_its_new_group(db: Sql) -> None:
 
 
 def test_a_ready_replay_does_not_mind_that_it_was_sent(db: Sql) -> None:
-    """A replay is checked without that one condition; without its other ones it sleeps."""
     replay_id = db.value("insert into leadhook.replays (actor) values ('test') returning id")
     db.ready_job("lead-1", replay_id=replay_id)
     db.run("update public.lead_details set sent_to_llm = true")
@@ -160,7 +159,6 @@ def test_a_ready_replay_does_not_mind_that_it_was_sent(db: Sql) -> None:
 
 
 def test_a_new_prompts_row_wakes_its_group(db: Sql) -> None:
-    """The waiting, held and dead leads of this user and tag, since the row came."""
     states = {"waiting": "waiting", "held": "held", "dead": "dead", "done": "done"}
     for lead_id, state in states.items():
         db.ready_job(lead_id, state=state)
@@ -207,7 +205,6 @@ def test_prompts_without_a_group_wake_nobody(db: Sql) -> None:
 
 
 def test_a_change_of_everything_looks_at_every_job(db: Sql) -> None:
-    """After a truncate: the gone go, the rest is checked; nothing is reopened or released."""
     for state in ("waiting", "ready", "held", "done", "dead", "leased"):
         db.ready_job(state, state=state)
         db.ready_job(f"{state}-gone", state=state)

@@ -17,7 +17,6 @@ def audit(db: Sql, before: int | None = None, limit: int = 25, **fields: Any) ->
 
 
 def test_every_action_is_noted_by_the_function_that_acts(db: Sql) -> None:
-    """With who, why and what; no lead is named, and what only reads notes nothing."""
     user = {"p_user_id": db.USER}
     db.ready_job("lead-secret", state="done")
     for n in range(3):

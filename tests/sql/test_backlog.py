@@ -55,7 +55,6 @@ def in_state(db: Sql, state: str) -> list[str]:
 
 
 def test_release_lets_go_exactly_as_many_as_asked_for(leadhook: Run, db: Sql) -> None:
-    """By lead_id; they have low priority, so that fresh leads go first, and say what released them."""
     ids = hold(db, 1200)
     assert release(leadhook, limit=700) == 700
     assert in_state(db, "ready") == ids[:700]
@@ -86,7 +85,6 @@ def test_release_sends_a_webhook_after_each_slice_that_let_leads_go(
 
 
 def test_release_does_not_redo_what_has_an_answer(leadhook: Run, db: Sql) -> None:
-    """It stays held, does not count, and says so; with redo it goes."""
     ids = hold(db, 5)
     answer(db, ids[0], ids[2])
     out = leadhook("backlog", "release", "--limit", "2", "--yes")[1]
@@ -98,7 +96,6 @@ def test_release_does_not_redo_what_has_an_answer(leadhook: Run, db: Sql) -> Non
 
 
 def test_release_counts_only_what_is_eligible_still(leadhook: Run, db: Sql) -> None:
-    """A predecessor has sent one, another one's details are gone: 2 asked for are 2 got."""
     ids = hold(db, 5)
     db.run("update public.lead_details set sent_to_llm = true where lead_id = %(id)s", id=ids[0])
     db.run("delete from public.lead_details where lead_id = %(id)s", id=ids[1])
@@ -107,7 +104,6 @@ def test_release_counts_only_what_is_eligible_still(leadhook: Run, db: Sql) -> N
 
 
 def test_release_goes_by_who_asked_last(leadhook: Run, db: Sql) -> None:
-    """Groups by their newest prompts row."""
     old = hold(db, 2, prefix="a-")
     new = hold(db, 2, prefix="b-", user=OTHER)
     db.run("update public.prompts set created_at = now() - interval '9 days' where user_id = %(u)s", u=db.USER)

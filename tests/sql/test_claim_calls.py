@@ -10,7 +10,6 @@ from tests.sql.conftest import Connect, Sql
 
 @pytest.mark.parametrize("lock", ["lock_claims", "lock_outbox"])
 def test_a_claim_that_waits_too_long_says_busy(keyed: Sql, connect: Connect, lock: LiteralString) -> None:
-    """A normal reply with the caller's last user; nothing is leased, and the lock is not kept."""
     keyed.ready_job("lead-1")
     last_user = str(keyed.USER)
     other = connect()
@@ -68,7 +67,6 @@ def test_wrong_arguments_are_the_callers_bug(keyed: Sql, wrong: dict[str, Any], 
 
 
 def test_arguments_have_defaults(keyed: Sql) -> None:
-    """Cursor, hints and source may be left out, or be null where nothing is meant."""
     keyed.ready_job("lead-1")
     token = "00000000-0000-4000-8000-00000000000a"
     batch = keyed.rpc("leadhook_claim", p_token=token, p_worker="w", p_limit=1, p_low_priority_limit=1)
@@ -82,7 +80,6 @@ def test_arguments_have_defaults(keyed: Sql) -> None:
 
 @pytest.mark.parametrize("source", ["start", "webhook", "retry", "sweep"])
 def test_what_woke_the_worker_is_what_found_the_lead(keyed: Sql, source: str) -> None:
-    """For what this claim's drain makes ready."""
     keyed.note_change(keyed.eligible_lead("lead-1"))
     assert keyed.claim(source=source)["leads"][0]["source"] == source
 

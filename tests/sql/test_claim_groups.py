@@ -64,7 +64,6 @@ def test_the_next_claim_goes_on_behind_the_last_group(keyed: Sql) -> None:
 
 
 def test_a_user_with_many_tags_has_the_share_of_one(keyed: Sql) -> None:
-    """Users are served by turns, and so are the tags of each, also when others come between."""
     for tag in "abcdef":
         fill_group(keyed, tag, 4)
     for number in range(8):

@@ -80,7 +80,6 @@ def test_a_lease_in_force_is_not_taken(keyed: Sql) -> None:
 
 
 def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: Sql) -> None:
-    """Under a new fence, with what was paid for, and a line in attempts."""
     keyed.ready_job("lead-1", checkpoint={"score": 1})
     (lost,) = keyed.claim(worker="dead-worker")["leads"]
     keyed.age_job("lead-1", 31)
@@ -97,7 +96,6 @@ def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: Sql) 
 
 
 def test_the_third_lease_in_a_row_that_expires_is_the_end(keyed: Sql) -> None:
-    """A lead that kills its workers is dead, with the reason, and what was paid stays for a replay."""
     keyed.ready_job("lead-1", attempts=2, checkpoint={"score": 1})
     for _ in range(3):
         assert keyed.ids_of(keyed.claim()) == ["lead-1"]
@@ -138,7 +136,6 @@ def test_leads_of_a_lost_worker_are_handed_out_one_by_one(keyed: Sql) -> None:
 
 @pytest.mark.parametrize("moment", ["when it is claimed", "when all are at work"])
 def test_one_lead_that_ends_every_process_is_found_and_its_neighbours_live(keyed: Sql, moment: str) -> None:
-    """Sixteen were held with it; none of them spends an attempt or is given up."""
     leads = [keyed.ready_job(f"lead-{number:02}") for number in range(16)]
     for process in range(30):
         claimed: list[Row] = []
@@ -161,7 +158,6 @@ def test_one_lead_that_ends_every_process_is_found_and_its_neighbours_live(keyed
 def test_a_lease_that_expired_costs_what_was_reserved_once_a_call_began(
     keyed: Sql, evidence: str, booked: float
 ) -> None:
-    """As far as its worker said, by a renewal or by claiming more."""
     price = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
     keyed.ready_job("lead-1")
     rest = {"p_limit": 50, "p_low_priority_limit": 50, "p_price": price}

@@ -61,7 +61,6 @@ def test_a_claim_hands_out_all_that_a_score_needs(keyed: Sql) -> None:
 
 
 def test_the_reply_is_what_the_domain_says(keyed: Sql) -> None:
-    """Each part validates as the type that the service makes of it."""
     keyed.note_change(keyed.eligible_lead("lead-1"))
     batch = keyed.claim()
     leads = [lead | {"prompts": batch["prompts"][lead.pop("prompts_ref")]} for lead in batch["leads"]]
@@ -75,7 +74,6 @@ def test_the_reply_is_what_the_domain_says(keyed: Sql) -> None:
 
 
 def test_a_claim_leases_what_it_hands_out(keyed: Sql) -> None:
-    """By the database's clock, for as long as controls says, under the caller's token and name."""
     keyed.control(lease_s=12.5)
     keyed.ready_job("lead-1")
     batch = keyed.claim(worker="worker-7")
@@ -87,7 +85,6 @@ def test_a_claim_leases_what_it_hands_out(keyed: Sql) -> None:
 
 
 def test_fences_only_grow(keyed: Sql) -> None:
-    """A lease never has the number of an earlier one, of whatever lead."""
     fences = []
     for number in range(5):
         keyed.ready_job(f"lead-{number}")
@@ -106,7 +103,6 @@ def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: Sql) -> No
 
 
 def test_each_distinct_prompts_row_travels_once(keyed: Sql) -> None:
-    """Fifty leads of two groups cost two texts, the newest of each."""
     for number in range(6):
         keyed.ready_job(f"a-{number}", tag="a")
         keyed.ready_job(f"b-{number}", user=OTHER_USER, tag="b")
@@ -180,7 +176,6 @@ def test_every_field_is_cut(keyed: Sql, kind: str) -> None:
 
 
 def test_a_reply_is_bounded_and_holds_one_lead_at_least(keyed: Sql) -> None:
-    """What does not fit is the next claim's; nothing of it is spent."""
     keyed.control(claim_bytes=50_000)
     for number in range(5):
         keyed.ready_job(f"lead-{number}")
@@ -202,7 +197,6 @@ def test_prompts_count_once_against_the_bound(keyed: Sql) -> None:
 
 
 def test_duplicate_rows_of_a_lead_make_one_lead(keyed: Sql) -> None:
-    """Two rows in all_leads and two in lead_details."""
     keyed.loosen()
     keyed.eligible_lead("lead-1")
     keyed.lead("lead-1", tag="other")
@@ -248,7 +242,6 @@ NOT_TEXT = [
 
 @pytest.mark.parametrize("column", ["experience", "name"])
 def test_what_no_text_can_hold_stops_neither_a_claim_nor_the_predecessors_function(keyed: Sql, column: str) -> None:
-    """NUL and half a surrogate pair in a json column: the row is handed out, without them where it is a text."""
     keyed.run(f"alter table public.lead_details alter column {column} type json using null")
     expected: dict[str, object] = {"good-1": None, "good-2": None}
     for number, (stored, text) in enumerate(NOT_TEXT):

@@ -59,7 +59,6 @@ def waiting(db: Sql) -> dict[str, str]:
 
 
 def test_every_lead_without_an_answer_has_its_reason(answered: Sql) -> None:
-    """Missing conditions first, then what its job says."""
     db = answered
     db.lead("1", scrapped=False)
     db.lead("2")

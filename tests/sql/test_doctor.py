@@ -194,7 +194,6 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
 async def test_doctor_names_what_is_wrong_in_the_database(
     sound: Sql, wired_database: Database, planted: tuple[str, str, str], plant: LiteralString
 ) -> None:
-    """The part, how bad it is, and the words that a reader looks for; with what fixes it."""
     about, level, words = planted
     sound.run(plant)
     found = [f for f in await look(wired_database) if (f.about, f.level) == (about, level) and words in f.sentence]
@@ -221,7 +220,6 @@ async def test_doctor_names_an_extension_that_is_not_enabled(
 
 @pytest.mark.usefixtures("sound")
 async def test_doctor_names_a_dead_worker_of_pg_net(wired_database: Database) -> None:
-    """And does not wait for a webhook that no one sends."""
     found = await look(wired_database)
     assert ("pg_net", "fault") in [(f.about, f.level) for f in found if "worker does not run" in f.sentence]
     assert "round trip" not in {f.about for f in found}
@@ -285,7 +283,6 @@ async def test_doctor_names_a_server_that_is_not_the_service(
 
 @pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: Database, door: Door) -> None:
-    """Each of its reasons is a fault."""
     door.reasons = ["model_outage"]
     found = [f for f in await look(wired_database) if f.about == "service"]
     assert [(f.level, f.code, f.sentence) for f in found] == [
@@ -295,7 +292,6 @@ async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: Da
 
 @pytest.mark.parametrize("address", ["http://user:s3cretpw@127.0.0.1:9", "http://127.0.0.1:9"])
 async def test_doctor_shows_no_credential_of_an_address(sound: Sql, wired_database: Database, address: str) -> None:
-    """Neither a password nor a token in the query, even if they are in Vault."""
     set_webhook_url(sound, f"{address}/webhooks/leads?token=s3crettoken")
     found: list[Check] = []
     await examine(found.append, env={"DATABASE_URL": wired_database.conninfo})
@@ -307,7 +303,6 @@ async def test_doctor_shows_no_credential_of_an_address(sound: Sql, wired_databa
 
 @pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_names_an_address_where_no_service_is(sound: Sql, wired_database: Database) -> None:
-    """Neither /ready nor the test webhook gets an answer."""
     set_webhook_url(sound, "http://127.0.0.1:9/webhooks/leads")
     found = {f.about: f for f in await look(wired_database) if f.level == "fault"}
     assert "No service answers at http://127.0.0.1:9/ready" in found["service"].sentence
@@ -315,7 +310,6 @@ async def test_doctor_names_an_address_where_no_service_is(sound: Sql, wired_dat
 
 
 async def test_doctor_names_every_wrong_setting() -> None:
-    """All of them at once, and then what can be looked at without them."""
     found: list[Check] = []
     await examine(found.append, at="http://127.0.0.1:9", env={"PORT": "x", "MAX_CONCURRENCY": "0"})
     named = {f.sentence.split(":")[0] for f in found if f.about == "settings"}
@@ -327,7 +321,6 @@ async def test_doctor_names_every_wrong_setting() -> None:
 async def test_doctor_looks_through_the_api_with_the_services_key(
     wired_supabase: Supabase, sound: Sql, door: Door
 ) -> None:
-    """A whole environment: nothing is wrong; with a wrong secret, key or model it says which."""
     secret = sound.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_webhook_secret'")
     env = {
         "SUPABASE_URL": wired_supabase.url,
@@ -393,7 +386,6 @@ async def test_doctor_asks_google_about_each_key(key: str, model: str, about: st
 
 
 async def test_doctor_tells_when_google_can_not_be_asked() -> None:
-    """No one listens."""
     (found,) = await ask_google(
         [{"fingerprint": "f00", "api_key": "visibly-fake-key"}], "gemini-x", "http://127.0.0.1:9"
     )

@@ -43,7 +43,6 @@ def test_the_page_has_the_answered_leads_of_the_filter(answered: Sql) -> None:
 
 
 def test_a_lead_of_the_page_has_its_newest_answer_and_its_cost(answered: Sql) -> None:
-    """And neither its fields nor a key."""
     reply = page(answered, score_max=20)
     (lead,) = reply["leads"]
     assert set(lead) == {"lead_id", "user_id", "tag", "saved", "saved_usage"}
@@ -52,7 +51,6 @@ def test_a_lead_of_the_page_has_its_newest_answer_and_its_cost(answered: Sql) ->
 
 
 def test_named_leads_come_as_a_claim_hands_them_out(answered: Sql) -> None:
-    """Fields, prompts, keys; a lead without an answer, and one that no one has, are left out."""
     (claimed,) = answered.claim()["leads"]
     reply = details(answered, "a", "d", "nobody")
     (lead,) = reply["leads"]
@@ -63,7 +61,6 @@ def test_named_leads_come_as_a_claim_hands_them_out(answered: Sql) -> None:
 
 @pytest.mark.usefixtures("one_utc_day")
 def test_costs_are_booked_and_spend_the_budget(answered: Sql) -> None:
-    """What is left and what is spent comes back at once; booked twice counts twice."""
     answered.rpc("leadhook_set_budget", p_user_id=answered.USER, p_daily_usd=2, p_actor="ann")
     costs = [{"user_id": str(answered.USER), "cost_usd": 0.5}]
     first = answered.rpc("leadhook_book_evaluation", p_costs=costs)

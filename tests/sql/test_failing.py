@@ -17,7 +17,6 @@ def failing_s(db: Sql) -> float | None:
 
 
 def test_failing_since_is_when_the_first_failure_came(db: Sql) -> None:
-    """Later ones, and a shutdown in between, do not move it; no attempt is spent."""
     db.key("fake-one")
     db.ready_job("a")
     fails(db, "a")
@@ -41,7 +40,6 @@ def test_new_run_knows_nothing_of_the_failures_of_the_last_one(db: Sql) -> None:
 
 
 def test_probe_prefers_a_lead_that_does_not_fail(db: Sql) -> None:
-    """However long the others wait; where all fail, any lead does."""
     db.key("fake-one")
     for lead_id in ("a", "b"):
         db.ready_job(lead_id)
@@ -92,7 +90,6 @@ def test_answer_to_another_lead_makes_those_due_that_wait_for_it(db: Sql) -> Non
 
 
 def test_claim_of_a_failing_lead_brings_what_happened_in_other_processes(db: Sql) -> None:
-    """Answers and failures of calls, the earliest first; others ask for nothing."""
     db.key("fake-one")
     for lead_id in ("odd", "good", "bad"):
         db.ready_job(lead_id)

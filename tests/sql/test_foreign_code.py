@@ -110,7 +110,6 @@ def test_a_rule_on_pg_nets_queue_never_runs_with_our_rights(wired: Sql, wired_da
 
 
 def test_a_foreign_trigger_is_reported_until_it_is_gone(wired: Sql, intruder: psycopg.Connection) -> None:
-    """/ready and doctor name trigger, function and owner; then webhooks are sent again."""
     intruder.execute(TRIGGER.format(**KINDS["deferred"]).encode())
     found = check_status(Status.model_validate(wired.rpc("leadhook_status")))
     (finding,) = [each for each in found.warnings if each.code is Code.FOREIGN_CODE]

@@ -49,7 +49,6 @@ def picture(database: Database, bare: Sql) -> list[tuple[Any, ...]]:
 async def test_an_existing_project_is_used_and_given_back_as_it_was(
     bare_database: Database, bare: Sql, schema: str
 ) -> None:
-    """Each lead is handed out once, its answer is written, and after `uninstall --purge` nothing of it all is left."""
     run_script(bare, EXISTING[schema])
     before, numbers = picture(bare_database, bare), bare.connection.execute(SEQUENCES).fetchall()
     await put_in(bare_database)
@@ -85,7 +84,6 @@ async def test_a_project_with_uuid_ids_is_refused_and_stays_as_it_is(bare_databa
 
 
 async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: Database, bare: Sql) -> None:
-    """Installing costs nothing; the next lead is processed at once."""
     run_script(bare, EVERY[0].sql)
     old = bare.eligible_leads(1500)
     bare.run("update public.prompts set created_at = now() - interval '1 day'")
@@ -153,7 +151,6 @@ async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run
 
 
 async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: Database, bare: Sql) -> None:
-    """Columns, duplicates, what would be eligible and what it would take, and who gets in."""
     run_script(bare, NO_KEYS)
     run_script(bare, "insert into public.prompts (user_id, tag) select distinct user_id, tag from public.all_leads")
     before = picture(bare_database, bare)
@@ -174,7 +171,6 @@ async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: D
 
 
 async def test_the_plan_of_an_empty_project_names_the_tables_to_be_made(bare_database: Database, bare: Sql) -> None:
-    """And finds nothing eligible and nothing open, and makes none of them."""
     said = await make_plan(bare_database.conninfo, EVERY, STEPS)
     assert "  - the table public.all_leads, closed to the outside" in said
     assert "  - no lead is eligible now" in said

@@ -71,7 +71,6 @@ def test_park_holds_for_every_row_of_the_same_key(db: Sql) -> None:
 
 @pytest.mark.parametrize("order", [(60_000, 3_600_000), (3_600_000, 60_000)])
 def test_park_by_two_leads_takes_the_longer_rest(db: Sql, order: tuple[int, int]) -> None:
-    """Whichever lead reports first."""
     db.key("fake-one")
     for for_ms in order:
         db.park_keys(parked("fake-one", for_ms))
@@ -80,7 +79,6 @@ def test_park_by_two_leads_takes_the_longer_rest(db: Sql, order: tuple[int, int]
 
 @pytest.mark.parametrize("order", [(None, 60_000), (60_000, None)])
 def test_park_for_good_is_not_softened(db: Sql, order: tuple[int | None, int | None]) -> None:
-    """Whichever lead reports first; also within one call."""
     db.key("fake-one")
     db.park_keys(*[parked("fake-one", for_ms) for for_ms in order])
     assert state(db) == "disabled"
@@ -91,7 +89,6 @@ def test_park_for_good_is_not_softened(db: Sql, order: tuple[int | None, int | N
 
 
 def test_park_of_a_changed_row_forgets_the_old_word(db: Sql) -> None:
-    """Disabled before, only cooling now."""
     db.key("fake-one")
     db.park_keys(parked("fake-one", None))
     db.run("update public.gemini_api set api_key = api_key")
@@ -106,7 +103,6 @@ def test_park_ignores_a_key_that_is_gone(db: Sql) -> None:
 
 
 def test_rests_are_counted_until_a_call_succeeds(db: Sql) -> None:
-    """The claim offers the count; a success, and a changed row, forget it."""
     db.key("fake-one")
     key = parked("fake-one", 60_000) | {"rests": 3}
 
@@ -169,7 +165,6 @@ def test_every_reply_about_leases_says_what_other_processes_learned_of_keys(db: 
 
 @pytest.mark.parametrize("change", ["its rest is over", "its row changed", "its row is gone"])
 def test_no_reply_speaks_of_a_rest_that_no_longer_holds(db: Sql, change: str) -> None:
-    """The claim that comes next offers the key, or does not know it."""
     db.key("fake-one")
     lead = db.leased_lead("a")
     db.park_keys(parked("fake-one", 60_000))
@@ -184,7 +179,6 @@ def test_no_reply_speaks_of_a_rest_that_no_longer_holds(db: Sql, change: str) ->
 
 
 def test_a_success_is_noted_once_a_minute(db: Sql) -> None:
-    """The claim says how long ago it was; a save writes nothing that is known."""
     db.key("fake-one")
     fingerprint = parked("fake-one", 0)["fingerprint"]
     leads = iter("acd")

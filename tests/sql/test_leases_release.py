@@ -8,7 +8,6 @@ pytestmark = pytest.mark.usefixtures("known_moves")
 
 
 def test_release_for_a_retry_spends_an_attempt_and_waits(keyed: Sql) -> None:
-    """Ready again after the delay; the attempt is noted with what it cost."""
     lease = keyed.leased_lead("a")
     reply = keyed.release(keyed.release_of(lease, "retry", delay_ms=60_000))
     assert keyed.outcomes(reply) == {"a": "released"}
@@ -81,7 +80,6 @@ def test_release_answers_gone_for_a_lead_without_job(db: Sql) -> None:
 
 
 def test_release_dead_runs_again_where_a_replay_was_asked_for_meanwhile(db: Sql) -> None:
-    """The run is over, so the replay begins."""
     db.release(db.release_of(db.leased_lead("a", attempts=3, replay_after=9), "dead", checkpoint=db.paid(90)))
     job = db.job("a")
     assert (job["state"], job["run"], job["attempts"], job["low_priority"]) == ("ready", 2, 0, True)

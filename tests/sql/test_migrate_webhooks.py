@@ -117,7 +117,6 @@ async def test_install_names_a_table_that_was_dropped(migrated: Database) -> Non
     ("extension", "words"), [("pg_net", "pg_net is missing"), ("supabase_vault", "Vault .* is missing")]
 )
 async def test_install_says_which_extension_to_enable(migrated: Database, extension: str, words: str) -> None:
-    """Where the steps could not enable it; the triggers are made all the same, and outbox rows are written."""
     with psycopg.connect(migrated.admin_conninfo, autocommit=True) as admin:
         admin.execute(f"drop extension {extension}".encode())
     with pytest.raises(CommandError, match=rf"{words}; enable it in the project's dashboard"):
@@ -126,7 +125,6 @@ async def test_install_says_which_extension_to_enable(migrated: Database, extens
 
 
 async def test_install_gives_up_at_a_lock_and_names_the_step(migrated: Database) -> None:
-    """The steps before it stay; a repetition makes the rest."""
     with migrated.connect(autocommit=False) as application:
         application.execute("delete from public.prompts")
         with pytest.raises(CommandError, match=r"^note rows inserted into prompts: gave up .* pid \d+"):

@@ -50,7 +50,6 @@ def test_every_file_runs_again_without_harm(request: pytest.FixtureRequest, fixt
 
 
 def test_what_was_there_stays_as_it_was(bare_database: Database) -> None:
-    """Tables, rights, policies, triggers, an old RPC and the rows of an existing project."""
     with bare_database.connect() as owner:
         owner.execute(EXISTING_PROJECT)
         before = fingerprint(owner)
@@ -86,7 +85,6 @@ def test_webhooks_sql_runs_as_one_script(database: Database) -> None:
 
 
 def test_webhooks_sql_repairs_its_triggers_and_leaves_others_alone(wired_database: Database) -> None:
-    """Disabled, missing or outdated ones; those of the user stay as they are, disabled ones too."""
     state: Any = (
         "select tgname::text, tgrelid::regclass::text, tgenabled::text, tgtype from pg_trigger where not tgisinternal"
     )

@@ -51,7 +51,6 @@ def test_a_paid_score_is_saved_without_a_message(keyed: Sql) -> None:
 
 @pytest.mark.parametrize("state", [*FREE_STATES, "leased"])
 def test_an_answer_is_saved_whatever_the_state(keyed: Sql, state: str) -> None:
-    """Not scrapped, sent before, held, dead or leased: the caller named the lead."""
     keyed.ready_job("a", state=state, fence=0)
     keyed.run("update public.all_leads set scrapped = false")
     keyed.run("update public.lead_details set sent_to_llm = %(sent)s", sent=state == "done")
@@ -75,7 +74,6 @@ def test_an_answer_is_saved_whatever_the_state(keyed: Sql, state: str) -> None:
 
 @pytest.mark.parametrize("called", [True, False])
 def test_the_worker_that_holds_the_lead_loses_it(keyed: Sql, called: bool) -> None:  # noqa: FBT001 - a case of the table
-    """Its renewal, save and release change nothing; what was reserved counts as wasted if a call had begun."""
     lease = keyed.leased_lead("a", fence=0, called=called, reserved_usd=0.05)
     assert save(keyed, answered(keyed, "a", 70)) == {"a": "saved"}
 
@@ -92,7 +90,6 @@ def test_the_worker_that_holds_the_lead_loses_it(keyed: Sql, called: bool) -> No
 
 
 def test_what_is_not_given_is_written_as_it_is_stored(db: Sql) -> None:
-    """With prompts and without them."""
     db.lead("a")
     db.details("a", location="Pune", profile_url="https://example.com/a")
     save(db, answered(db, "a", name=None))
@@ -107,7 +104,6 @@ def test_what_is_not_given_is_written_as_it_is_stored(db: Sql) -> None:
 @pytest.mark.parametrize("outcome", ["retry", "returned", "dead"])
 @pytest.mark.parametrize("state", FREE_STATES)
 def test_a_failure_leaves_the_job_as_it_is(keyed: Sql, state: str, outcome: str) -> None:
-    """But a paid score is kept, the attempt is noted beside the job, and its cost is booked."""
     keyed.ready_job("a", state=state, attempts=2, run=3, low_priority=True)
     keyed.run("update public.lead_details set sent_to_llm = %(sent)s", sent=state == "done")
     before, paid = keyed.job("a"), keyed.paid(message=None)
@@ -136,7 +132,6 @@ def test_a_failure_replaces_nothing_that_was_paid_before(keyed: Sql) -> None:
 
 
 def test_a_failure_is_no_reason_for_a_job(keyed: Sql) -> None:
-    """Known to the application or not."""
     keyed.eligible_lead("a")
     assert save(keyed, failed(keyed, "a"), failed(keyed, "stranger")) == {"a": "released", "stranger": "released"}
     assert keyed.states() == {}
@@ -171,7 +166,6 @@ def test_the_latest_of_two_requests_stands(keyed: Sql) -> None:
 
 
 def test_a_lead_that_no_table_knows_is_written_and_then_forgotten(wired: Sql) -> None:
-    """As the predecessor wrote it; nothing of ours stays behind beyond the sweep."""
     save(wired, answered(wired, "stranger", 20))
     saved = answered(wired, "stranger", 30, tag="t", name="N", location="L", linkedin_url="U")
     assert save(wired, saved) == {"stranger": "saved"}
@@ -218,7 +212,6 @@ def test_a_replay_begins_afterwards(keyed: Sql, state: str) -> None:
 
 
 def test_what_the_application_refuses_is_dead_with_its_reason(db: Sql) -> None:
-    """And its answer is kept, as after a claim; the others are saved."""
     db.eligible_lead("a")
     db.eligible_lead("b")
     db.run("alter table public.llm_response add constraint not_him check (lead_id <> 'a')")

@@ -74,7 +74,6 @@ async def look(database: Database) -> list[Check]:
 def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
     wired: Sql, wired_database: Database, sqlstate: str
 ) -> None:
-    """/ready names it as a warning and is no worse for it; the change is noted, only its webhook is not sent."""
     wired.key()
     change(wired_database, LOST_KEY.format(raising=RAISED[sqlstate]))
 
@@ -115,7 +114,6 @@ def test_status_needs_no_rights_on_pg_net(wired: Sql, wired_database: Database) 
 async def test_doctor_says_that_vault_can_not_be_read_and_install_replaces_it(
     wired: Sql, wired_database: Database
 ) -> None:
-    """With a new secret that the database signs with; then the doctor has nothing more to say of it."""
     wired.key()
     wired.record_migrations()
     change(wired_database, LOST_KEY.format(raising=RAISED["22000"]))

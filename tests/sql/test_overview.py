@@ -36,7 +36,6 @@ def total(db: Sql, field: str) -> tuple[int, int]:
 
 
 def test_hours_and_days_have_what_ended_in_them(db: Sql) -> None:
-    """A lead comes in once, however many attempts it takes; a replay is no new lead; scores are as of their hour."""
     attempt(db, "a", outcome="retry", ago="3 h")
     attempt(db, "a", 80, ago="2 h")
     attempt(db, "b", 49, source="sweep")
@@ -60,7 +59,6 @@ def test_leads_that_wait_came_in(db: Sql) -> None:
 
 
 def test_typical_durations_are_from_when_a_lead_became_eligible(db: Sql) -> None:
-    """Median and 95th percentile, within an eighth."""
     for n in range(20):
         attempt(db, f"lead-{n}", 80, first_call_ms=60_000 if n >= 18 else 400)
     found = overview(db).last_hour

@@ -136,7 +136,6 @@ def mixed(db: Sql) -> Sql:
     ids=str,
 )
 def test_a_filter_takes_what_fits_all_its_fields(mixed: Sql, fields: Any, wanted: dict[str, int]) -> None:
-    """By the job, its last attempt and its last result; counted beforehand, it comes to the same."""
     assert dry_run(mixed, **fields) == wanted
     before = mixed.states()
     reply = begin(mixed, **fields)
@@ -148,7 +147,6 @@ def test_a_filter_takes_what_fits_all_its_fields(mixed: Sql, fields: Any, wanted
 
 
 def test_a_large_replay_is_made_in_slices(db: Sql) -> None:
-    """250 leads each, from any caller; the last page is marked."""
     ids = done_leads(db, 600)
     reply = begin(db, tag=db.TAG)
     assert (reply["counts"], reply["phase"]) == ({"queued": 250}, "queueing")
@@ -210,7 +208,6 @@ def test_a_replay_sends_a_webhook_with_its_first_and_last_slice(wired: Sql) -> N
 
 
 def test_progress_follows_each_lead_to_its_end(keyed: Sql) -> None:
-    """Done with its new score, failed with its reason, dropped when the application changed its mind."""
     for lead_id in ("a", "b", "c", "d", "e"):
         keyed.ready_job(lead_id, state="done")
     keyed.run("update public.lead_details set sent_to_llm = true")
@@ -258,7 +255,6 @@ def test_an_unknown_replay_is_not_found(db: Sql) -> None:
 
 @pytest.mark.parametrize("state", ["done", "dead", "waiting", None])
 def test_stop_makes_a_job_what_it_was(db: Sql, state: str | None) -> None:
-    """To the last column; a lead without a job waits."""
     columns: dict[str, Any] = (
         {"run": 3, "attempts": 2, "finished_at": LONG_AGO, "source": "webhook"} if state in ("done", "dead") else {}
     )
@@ -287,7 +283,6 @@ def test_stop_of_a_held_lead_holds_it_again(db: Sql) -> None:
 
 
 def test_stop_leaves_what_is_leased_and_what_is_done(keyed: Sql) -> None:
-    """They end as they would; only what waits goes back."""
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id, state="done")
     replay_id = begin(keyed, all=True)["replay_id"]
@@ -302,7 +297,6 @@ def test_stop_leaves_what_is_leased_and_what_is_done(keyed: Sql) -> None:
 @pytest.mark.parametrize(("end", "state"), [("saved", "done"), ("dead", "dead")])
 @pytest.mark.parametrize("begun", [False, True])
 def test_stop_of_a_replay_that_comes_after_a_run(keyed: Sql, end: str, state: str, begun: bool) -> None:  # noqa: FBT001 - a case of the table
-    """The lead stays as that run leaves it, whether the replay's own run was queued already or not."""
     lease = keyed.leased_lead("a")
     replay_id = keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]
     if not begun:
@@ -320,7 +314,6 @@ def test_stop_of_a_replay_that_comes_after_a_run(keyed: Sql, end: str, state: st
 
 
 def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: Sql) -> None:
-    """And stopping that one too makes it what it was before both."""
     db.ready_job("a", state="done", finished_at=LONG_AGO)
     db.run("update public.lead_details set sent_to_llm = true")
     before = db.rows("select * from leadhook.jobs")
@@ -361,7 +354,6 @@ def test_stop_leaves_a_replay_that_has_ended_as_it_ended(keyed: Sql) -> None:
 
 
 def test_stop_ends_a_replay_that_is_still_being_made(db: Sql) -> None:
-    """In slices; nothing more is queued."""
     done_leads(db, 600)
     replay_id = begin(db, all=True)["replay_id"]
     db.rpc("leadhook_replay_slice")
@@ -373,7 +365,6 @@ def test_stop_ends_a_replay_that_is_still_being_made(db: Sql) -> None:
 
 
 def test_a_dry_run_tells_what_the_leads_cost_before(keyed: Sql) -> None:
-    """The sum over those that were scored, with all attempts of their last run; and a sample of ids."""
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id)
     leases = {lead["lead_id"]: lead for lead in keyed.claim(2)["leads"]}

@@ -22,7 +22,6 @@ def sent(db: Sql) -> None:
 
 
 def test_replay_of_a_done_lead_runs_it_again(keyed: Sql) -> None:
-    """A new run, claimed and saved although the lead was sent; sent_to_llm is never changed."""
     keyed.ready_job("a", state="done", run=1, attempts=2)
     sent(keyed)
     reply = replay(keyed, "a")
@@ -60,7 +59,6 @@ def test_replay_of_a_held_lead_releases_it(db: Sql) -> None:
 
 
 def test_replay_of_a_leased_lead_comes_after_its_run(keyed: Sql) -> None:
-    """The worker's lease is not disturbed; once it saved, the lead is ready again."""
     lease = keyed.leased_lead("a")
     reply = replay(keyed, "a")
     assert outcomes(reply) == {"a": "queued_after"}
@@ -98,7 +96,6 @@ def test_replay_asked_for_while_leased_ends_with_a_lead_that_lost_its_eligibilit
 
 
 def test_replay_of_a_ready_lead_is_already_queued(db: Sql) -> None:
-    """Nothing changes but that it now runs even if the application marks it as sent."""
     db.ready_job("a")
     reply = replay(db, "a")
     assert outcomes(reply) == {"a": "already_queued"}

@@ -54,7 +54,6 @@ def test_an_interrupted_insert_is_completed(database: Database) -> None:
 
 
 def test_the_sample_sends_webhooks_in_small_transactions(wired_database: Database) -> None:
-    """Batches and single inserts leave many outbox rows; the last one is for the prompts row."""
     insert_sample(wired_database.conninfo)
     assert scalar(wired_database, "select count(*) from leadhook.outbox") >= 10
     last = "select (kind = 'prompts')::int from leadhook.outbox order by id desc limit 1"
@@ -62,7 +61,6 @@ def test_the_sample_sends_webhooks_in_small_transactions(wired_database: Databas
 
 
 def test_one_more_lead_is_eligible_by_its_own_insert(database: Database) -> None:
-    """Of the sample's user and tag, whose prompts row is there; a second call changes nothing."""
     sample = insert_sample(database.conninfo)
     one_more = insert_one_more(database.conninfo)
     assert (one_more.user_id, one_more.tag, len(one_more.lead_ids)) == (sample.user_id, sample.tag, 1)
@@ -71,7 +69,6 @@ def test_one_more_lead_is_eligible_by_its_own_insert(database: Database) -> None
 
 
 def test_results_tell_where_each_lead_stands(database: Database) -> None:
-    """Answer, attempt and spending side by side; a lead that was tried but not saved is not answered."""
     sample = insert_sample(database.conninfo)
     with database.connect() as connection:
         connection.execute(

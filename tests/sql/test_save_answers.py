@@ -25,7 +25,6 @@ def keyless(db: Sql) -> None:
 
 
 def test_save_writes_the_answer_and_marks_the_lead(db: Sql) -> None:
-    """Every column that front ends read; the lead is sent, its job done."""
     lease = db.leased_lead("a")
     db.run("update public.all_leads set linkedin_url = 'https://linkedin.example/a'")
     db.run("update public.lead_details set location = 'Oslo', profile_url = 'https://other.example'")
@@ -61,7 +60,6 @@ def test_save_at_50_writes_the_message(db: Sql) -> None:
 
 
 def test_save_without_a_message_leaves_subject_and_message_null(keyed: Sql) -> None:
-    """The lead is done and sent; the score stays with the job, so that a replay buys only the message."""
     keyed.run("insert into public.llm_response (lead_id, tag, message) values ('a', %(tag)s, 'Old')", tag=keyed.TAG)
     result = without_message(keyed, keyed.leased_lead("a"))
     assert keyed.outcomes(keyed.save(result)) == {"a": "saved_without_message"}
@@ -108,7 +106,6 @@ def test_the_next_run_of_a_lead_without_a_message_has_its_score(keyed: Sql, wish
 
 
 def test_a_lead_without_a_message_is_written_only_where_it_is_wanted(db: Sql) -> None:
-    """As any other result: unwanted, and refused by a constraint; both with their own reason."""
     db.run("alter table public.llm_response alter column message set not null")
     results = [without_message(db, db.leased_lead(lead_id)) for lead_id in ("refused", "unwanted")]
     db.run("update public.all_leads set scrapped = false where lead_id = 'unwanted'")
@@ -117,7 +114,6 @@ def test_a_lead_without_a_message_is_written_only_where_it_is_wanted(db: Sql) ->
 
 
 def test_save_notes_the_attempt_and_keeps_the_result(db: Sql) -> None:
-    """What it cost, without personal data; and the answer of the run."""
     lease = db.leased_lead("a", source="webhook", run=3)
     db.save(db.result_of(lease, 80))
     (attempt,) = db.rows("select * from leadhook.attempts")
@@ -155,7 +151,6 @@ def test_save_keeps_criteria_and_flags_with_the_result(db: Sql, noted: dict[str,
 
 
 def test_save_replaces_the_row_of_the_lead_and_tag(db: Sql) -> None:
-    """One row a lead; a repeat replaces it. Columns that are not ours stay."""
     db.run("alter table public.llm_response add column starred boolean")
     db.run("insert into public.llm_response (lead_id, tag, score, starred) values ('a', 'founders', 1, true)")
     db.save(db.result_of(db.leased_lead("a"), 80))
@@ -249,7 +244,6 @@ def test_save_leaves_no_change_and_sends_no_webhook(wired: Sql) -> None:
 
 
 def test_save_of_50_reads_each_table_by_its_index(db: Sql) -> None:
-    """50 results among many leads: no table is read through, however the plans were cached."""
     ids = db.eligible_leads(1000)
     leases = [db.lease_of({"lead_id": i, "fence": 1}) for i in ids[:50]]
     db.run(

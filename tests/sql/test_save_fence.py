@@ -6,7 +6,6 @@ from tests.sql.conftest import Row, Sql
 
 
 def test_save_refuses_a_stale_fence(keyed: Sql) -> None:
-    """A zombie comes back after the lead was claimed again: nothing is written, the new holder writes."""
     zombie = keyed.leased_lead("a", fence=0)
     keyed.age_job("a", 3600)
     (lead,) = keyed.claim()["leads"]
@@ -84,7 +83,6 @@ def test_save_forgets_a_lead_that_was_deleted_while_leased(db: Sql, table: str) 
     ],
 )
 def test_save_of_a_lead_that_is_not_wanted_any_more(db: Sql, change: str, reason: str) -> None:
-    """Nothing is written; what was bought is kept, in case it is wanted again."""
     lease = db.leased_lead("a")
     db.run(change)
     (reply,) = db.save(db.result_of(lease))["leases"]

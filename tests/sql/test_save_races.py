@@ -7,7 +7,6 @@ from tests.sql.conftest import Connect, Sql
 
 
 def test_save_of_a_lead_whose_details_the_application_holds_is_busy(db: Sql, connect: Connect) -> None:
-    """The others are saved at once; the busy one stays leased and is saved by the next try."""
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b", "c")]
     application = connect()
     with application.transaction():

@@ -60,7 +60,6 @@ def test_the_rows_stand_for_every_numbered_table(db: Sql) -> None:
 
 @pytest.mark.parametrize("table", ROWS)
 async def test_migrate_puts_a_sequence_before_its_rows_right(db: Sql, database: Database, table: str) -> None:
-    """Also when no file is pending; the doctor names it and the remedy until then."""
     db.record_migrations()
     insert(db, table)
     rewind(db, table)

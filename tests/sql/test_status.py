@@ -18,7 +18,6 @@ def status(db: Sql) -> Row:
 
 
 def test_status_of_a_migrated_database(db: Sql) -> None:
-    """No triggers, no address, no keys, no work."""
     assert status(db) == {
         "schema": None,
         "backlog": "hold",
@@ -65,7 +64,6 @@ def test_a_held_snapshot_names_its_session(db: Sql, connect: Connect) -> None:
 
 
 def test_status_of_a_wired_database(wired: Sql) -> None:
-    """All triggers are there, and Vault is filled; its contents are not shown."""
     found = status(wired)
     assert set(found["triggers"].values()) == {True}
     assert found["webhook_setup"] == {
@@ -89,13 +87,11 @@ def test_status_of_a_wired_database(wired: Sql) -> None:
     ],
 )
 def test_status_tells_which_table_is_not_watched(wired: Sql, change: LiteralString) -> None:
-    """A trigger that is missing or switched off."""
     wired.run(change)
     assert status(wired)["triggers"] == {"all_leads": False, "lead_details": True, "prompts": True, "gemini_api": True}
 
 
 def test_status_counts_keys_by_state(db: Sql) -> None:
-    """Two rows with one key are one; a state of a changed row does not count."""
     for key in ("fake-cooling", "fake-bad", "fake-bad", "fake-good", " "):
         db.key(key)
     prints = {r["api_key"]: r["fingerprint"] for r in db.rows("select * from leadhook.healthy_keys()")}
@@ -153,7 +149,6 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: Sql, da
 
 
 def test_status_tells_of_pauses_budgets_and_dollars(db: Sql) -> None:
-    """That of everything first, and what is left of each budget."""
     db.rpc("leadhook_pause", p_user_id=db.USER, p_tag="a", p_actor="ada", p_reason="why")
     db.rpc("leadhook_pause", p_actor="bo")
     db.rpc("leadhook_set_budget", p_user_id=db.USER, p_daily_usd=1, p_actor="ada")
@@ -173,7 +168,6 @@ def test_status_tells_of_pauses_budgets_and_dollars(db: Sql) -> None:
 
 @pytest.mark.parametrize("low", [False, True])
 def test_status_tells_how_long_the_oldest_ready_lead_waits(db: Sql, *, low: bool) -> None:
-    """Of either priority; not one that is to be tried again later."""
     db.ready_job("a", available_at="2099-01-01T00:00:00Z", low_priority=low)
     assert (status(db)["oldest_ready_ms"], status(db)["unclaimed_ms"]) == (None, None)
     db.ready_job("b", low_priority=low)
@@ -218,7 +212,6 @@ def test_a_lease_that_ran_out_is_unclaimed_and_is_no_work(db: Sql) -> None:
 
 
 def test_status_names_the_workers_that_claimed_or_swept(db: Sql) -> None:
-    """The last seen first; the installer's own sweep is none."""
     db.claim(worker="idle")
     db.run("update leadhook.workers set claimed_at = claimed_at - interval '400 s'")
     db.rpc("leadhook_sweep", p_worker="idle")

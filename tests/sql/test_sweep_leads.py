@@ -145,7 +145,6 @@ def test_sweep_leaves_the_other_states_as_they_are(db: Sql, state: str) -> None:
 
 
 def test_sweep_finds_each_of_many_leads_once(db: Sql) -> None:
-    """More than a window holds, slice by slice, wherever the windows end."""
     second_round(db)
     db.run("alter table public.lead_details drop constraint lead_details_pkey")
     ids = db.eligible_leads(1203)
@@ -192,7 +191,6 @@ def test_sweep_applies_the_outbox_too(db: Sql) -> None:
 
 
 def test_sweep_sets_aside_a_lead_that_can_not_be_evaluated(db: Sql) -> None:
-    """It is dead with the reason, the others are ready, the round ends."""
     second_round(db)
     db.eligible_leads(8)
     db.eligible_lead("bad")

@@ -98,7 +98,6 @@ def test_every_webhook_is_in_the_ledger(wired: Sql) -> None:
 
 
 def test_a_transaction_sends_one_webhook(wired: Sql) -> None:
-    """5,000 inserts, each its own statement; the next transaction sends a webhook again."""
     wired.connection.execute(LOOP.encode())
     assert len(requests(wired)) == 1
     assert wired.count("leadhook.outbox") == 5000

@@ -193,7 +193,6 @@ def overflows(page: Page) -> int:
 
 
 def test_every_page_fits_and_is_accessible(console: Console) -> None:
-    """Axe finds nothing serious and nothing is cut off, wide and light as narrow and dark, and the policy is kept."""
     axe = (package("axe-core") / "axe.min.js").read_text()
     ways: list[tuple[int, Any, str]] = [(1280, "light", ""), (360, "dark", "{runOnly: ['color-contrast']}")]
     with console.signed_in() as tab:
@@ -213,7 +212,6 @@ def test_every_page_fits_and_is_accessible(console: Console) -> None:
 
 @pytest.mark.parametrize("java_script", [True, False], ids=["scripts", "no scripts"])
 def test_an_admin_acts(console: Console, *, java_script: bool) -> None:
-    """Pauses, replays, stops, releases, resumes, tries a key, sets a budget: each with consequences and a reason."""
     rest(console.project, console.key)
     held = hold(console.project, 2)
     with console.signed_in(java_script=java_script) as tab:
@@ -283,7 +281,6 @@ def test_an_admin_acts(console: Console, *, java_script: bool) -> None:
 
 
 def test_a_reader_looks_and_changes_nothing(console: Console) -> None:
-    """No button but to sign out, no way to an action, and no page of what was sent; with scripts and without."""
     with console.signed_in(READER) as tab:
         for path in console.every_page:
             served = tab.page.goto(path, wait_until="domcontentloaded")
@@ -297,7 +294,6 @@ def test_a_reader_looks_and_changes_nothing(console: Console) -> None:
 
 
 def test_the_keyboard_is_enough_to_replay_all_that_failed_for_a_reason(console: Console) -> None:
-    """In three steps from the overview: failures, replay all that match, the button."""
     with console.tab() as tab:
         page = tab.page
         sign_in(page, console.admin)
@@ -352,7 +348,6 @@ def see_who_paused_and_why(console: Console, steps: Steps) -> None:
 
 
 def see_what_a_release_will_cost(_console: Console, steps: Steps) -> None:
-    """Of one user and tag."""
     steps.click("nav >> text=Backlog")
     steps.click("main tr:has-text('backlog') >> text=Release…")
     assert "would be queued" in steps.text
@@ -360,7 +355,6 @@ def see_what_a_release_will_cost(_console: Console, steps: Steps) -> None:
 
 
 def see_what_replaying_an_error_code_will_cost_and_do_it(_console: Console, steps: Steps) -> None:
-    """All that match, not those on a page."""
     steps.click("nav >> text=Failures")
     steps.click("main section:has-text('prompt_blocked') >> text=Replay all that match")
     assert "2 leads would be scored again" in steps.text

@@ -93,7 +93,6 @@ def connection(stack: Project, user: uuid.UUID | None) -> str:
 
 
 def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: Project) -> None:
-    """Two leads wait; the page inserts a prompts row, counts until both are answered, and lists them."""
     user, tag = uuid.uuid4(), "pumps"
     leads = new_ids(2)
     stack.bring(leads, (user, tag))
@@ -114,7 +113,6 @@ def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: Project
 
 
 def test_a_user_sees_and_starts_nothing_of_another(browse: Browse, stack: Project) -> None:
-    """The policies: a stranger and another user read no row, and no one presses run for someone else."""
     user, tag = uuid.uuid4(), "private"
     (lead,) = new_ids(1)
     stack.bring([lead], (user, tag))

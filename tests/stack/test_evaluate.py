@@ -115,7 +115,6 @@ async def operator(wired_supabase: Supabase, application: Application, tmp_path:
 
 
 async def test_a_prompt_is_evaluated(operator: Operator, tmp_path: Path) -> None:
-    """Counted, bought once, booked, and reported three ways; nothing of the leads changes."""
     (tmp_path / "new.toml").write_text('scoring_criteria_and_icp = "Technical founders of companies with pumps"')
     arguments = ("--limit", "5", "--noise", "2", "--prompts-file", "new.toml")
     code, out, _ = await operator.evaluate(*arguments, "--dry-run")
@@ -145,7 +144,6 @@ async def test_a_prompt_is_evaluated(operator: Operator, tmp_path: Path) -> None
 
 
 async def test_ctrl_c_keeps_what_was_bought_and_the_next_run_buys_the_rest(operator: Operator) -> None:
-    """Each lead's score and message are bought once, and booked once."""
     await operator.google.order(latency_ms=200)
     code, out, err = await operator.evaluate("--yes", "--json", interrupt_after=3)
     first = json.loads(out)
@@ -166,7 +164,6 @@ async def test_ctrl_c_keeps_what_was_bought_and_the_next_run_buys_the_rest(opera
 
 
 async def test_a_budget_and_a_pause_stop_it(operator: Operator) -> None:
-    """Nothing is begun that could cost more than is left; a pause stops all."""
     async with open_store(operator.supabase.url, operator.supabase.secret_key) as store:
         await store._call("leadhook_set_budget", {"p_user_id": str(USER), "p_daily_usd": 0.037, "p_actor": "ann"})
         code, out, err = await operator.evaluate("--yes", "--json")

@@ -19,7 +19,6 @@ def lead_id(application: Application) -> str:
 
 
 def test_it_is_told_for_people_and_for_programs(operator: Operator, wired_supabase: Supabase, lead_id: str) -> None:
-    """The sentence, the parts, and no escape sequence of a stranger's; as JSON the same with all facts."""
     code, out, err = operator(wired_supabase, "explain", lead_id)
     assert (code, err) == (0, "")
     assert "there is no prompts row for user 00000000-0000-4000-8000-000000000001 and tag '\\x1b[31mred'" in out
@@ -33,7 +32,6 @@ def test_it_is_told_for_people_and_for_programs(operator: Operator, wired_supaba
 
 
 def test_what_it_can_not_tell_is_said_in_words(operator: Operator, wired_supabase: Supabase) -> None:
-    """An unknown lead; a key that may not ask; a database that is not migrated: what to do, and exit 2 for the key."""
     code, out, _ = operator(wired_supabase, "explain", "nobody")
     assert code == 1
     assert "public.all_leads has no row with this lead_id" in out
@@ -53,7 +51,6 @@ def test_what_it_can_not_tell_is_said_in_words(operator: Operator, wired_supabas
 
 
 def test_status_is_one_screen_and_says_what_keeps_leads_back(operator: Operator, wired_supabase: Supabase) -> None:
-    """Without a key, nothing can be scored; with a key and a pause, only the pause is reported."""
     code, out, err = operator(wired_supabase, "status")
     assert (code, err) == (1, "")
     assert "public.gemini_api is empty or cannot be read" in out
@@ -78,7 +75,6 @@ def test_status_is_one_screen_and_says_what_keeps_leads_back(operator: Operator,
 def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(
     operator: Operator, wired_supabase: Supabase, application: Application
 ) -> None:
-    """Exit 1, and the command that ends exactly this pause."""
     application.run("select public.leadhook_sweep('worker-1')")
     application.run("select public.leadhook_pause(%s, 'it''s', 'ada')", USER)
     application.run(
@@ -113,7 +109,6 @@ def answered(application: Application) -> str:
 def test_answers_are_listed_at_80_columns_without_a_strangers_escape_sequence(
     operator: Operator, wired_supabase: Supabase, answered: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lead, name, score, contact, subject and reason; as JSON with the message too."""
     for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "NO_COLOR": "1", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     code, out, err = operator(wired_supabase, "answers")
@@ -135,7 +130,6 @@ def test_answers_are_listed_at_80_columns_without_a_strangers_escape_sequence(
 
 
 def test_explain_shows_the_answer_and_why(operator: Operator, wired_supabase: Supabase, answered: str) -> None:
-    """Subject, message line by line, reasoning, criteria met and missed, flags in words; sent is no alarm."""
     code, out, err = operator(wired_supabase, "explain", answered)
     assert (code, err) == (0, "")
     for words in (

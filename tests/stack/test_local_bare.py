@@ -29,7 +29,6 @@ def stack() -> Iterator[Project]:
 
 
 def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: Project) -> None:
-    """Nothing of ours at first; policies work; install finds the tables; a lead is claimed and a user's data erased."""
     assert stack.run(OURS) == []
     stack.connection.execute(DUMP.encode())
     other = uuid4()
@@ -65,7 +64,6 @@ def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: Project) -> Non
 
 
 def test_the_functions_of_auth_read_either_kind_of_claims(stack: Project) -> None:
-    """One JSON of all claims, or the older setting for each; NULL without a request."""
     asked = "select auth.uid()::text, auth.role(), auth.email(), auth.jwt()"
     claims = {"sub": str(EVA), "role": "authenticated", "email": "eva@example.com"}
     identity = (str(EVA), "authenticated", "eva@example.com")
@@ -89,7 +87,6 @@ def test_local_env_works_and_names_no_webhook_secret(stack: Project) -> None:
 
 @pytest.mark.parametrize("given", ["--sample", "--service"])
 def test_bare_with_what_contradicts_it_is_refused(tmp_path: Path, given: str) -> None:
-    """As wrong arguments, before anything is made."""
     done = run_leadhook("local", "up", f"--state-dir={tmp_path / 'stack'}", "--bare", given)
     assert done.returncode == 2
     assert "--bare starts without sample leads" in done.stderr

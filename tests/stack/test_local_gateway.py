@@ -72,7 +72,6 @@ async def get(url: str, headers: dict[str, str]) -> tuple[aiohttp.ClientResponse
 
 
 async def test_each_of_the_four_keys_opens_its_role(asking_project: Supabase) -> None:
-    """The real client gets the role of its key, be it a JWT or not."""
     supabase = asking_project
     expected = {
         supabase.secret_key: "service_role",

@@ -75,7 +75,6 @@ def test_every_command_has_a_case() -> None:
 
 @pytest.mark.parametrize("command", CASES)
 def test_a_command_works_without_a_service(project: Supabase, command: str, operator: Operator) -> None:
-    """As text, and as one JSON object; neither ends in a traceback."""
     arguments, code = CASES[command]
     ended, out, err = operator(project, *command.split(), *arguments)
     assert (ended, out != "", "Traceback" in err) == (code, True, False), err

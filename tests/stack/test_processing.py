@@ -37,7 +37,6 @@ def process(stack: Project, path: str, **body: object) -> Any:
 
 
 def test_a_lead_of_the_database_is_answered_and_written(stack: Project) -> None:
-    """Whatever its eligibility: `llm_response`, `sent_to_llm`, job, attempt and result, as the worker writes them."""
     (lead_id,), user = new_ids(1), uuid.uuid4()
     stack.run(
         "insert into public.all_leads (lead_id, user_id, tag, scrapped) values (%s, %s, 't', false)", lead_id, user
@@ -69,7 +68,6 @@ def test_a_lead_of_the_database_is_answered_and_written(stack: Project) -> None:
 
 
 def test_many_leads_are_answered_in_their_order(stack: Project) -> None:
-    """Fields of any JSON, fields that no one knows, no field at all, ids that no table knows, and one lead twice."""
     unknown, twice = new_ids(2)
     leads = [
         {
@@ -110,7 +108,6 @@ def test_what_fails_of_one_lead_fails_it_alone(stack: Project, model: Model) -> 
 
 
 def test_a_request_takes_its_lead_from_a_worker(stack: Project, model: Model) -> None:
-    """The request's answer stands; the worker's, which comes later, is refused with `lease_lost`."""
     (lead_id,) = new_ids(1)
     name = f"Slow {lead_id}"
     model.order({"match": {"lead": name}, "do": {"latency_ms": 3000}})
@@ -138,7 +135,6 @@ def outcomes(stack: Project, lead_id: str) -> list[str]:
 
 
 def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: Project) -> None:
-    """Not in the answer, the log or the database; and the worker's keys and work are not concerned."""
     secret, (lead_id,) = f"visibly-fake-and-invalid-{uuid.uuid4().hex}", new_ids(1)
     answer = process(stack, "process-lead", lead={"lead_id": lead_id}, api_key=secret)
 

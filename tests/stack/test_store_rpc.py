@@ -90,7 +90,6 @@ async def test_same_token_returns_the_same_leases(store: SupabaseStore) -> None:
 
 
 async def test_result_is_written_once(store: SupabaseStore, application: Application) -> None:
-    """Text that Postgres can't hold is cleaned; the repeated save says the same; a zombie is refused."""
     batch = await claim(store)
     saved = await store.save("w", [result(lease, "A\x00B\ud800") for lease in leases(batch)])
     again = await store.save("w", [result(lease, "other") for lease in leases(batch)])
@@ -138,7 +137,6 @@ async def test_sweep_walks_its_round_to_the_end(store: SupabaseStore) -> None:
 
 
 async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
-    """Queued for the one that is done, unknown for the one that no one has."""
     batch = await claim(store)
     await store.save("w", [result(lease) for lease in leases(batch)])
     reply = await store.replay(["plain", "nobody"], "tester", "because")
@@ -149,7 +147,6 @@ async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
 
 
 async def test_console_reads_what_the_service_wrote(store: SupabaseStore) -> None:
-    """Each of its calls, of a lead that was answered and two that wait."""
     first, *_ = leases(await claim(store))
     await store.save("w", [result(first)])
     page = await store.search_leads(LeadSearch(score_min=80))

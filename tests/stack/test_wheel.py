@@ -97,7 +97,6 @@ def test_installed_program_is_the_wheels(program: Path) -> None:
 
 
 def test_installed_program_migrates_and_installs_webhooks(program: Path, bare_database: Database) -> None:
-    """From an empty project to a database that sends a webhook."""
     migrated = run(program, "migrate", DATABASE_URL=bare_database.conninfo)
     assert migrated.returncode == 0, migrated.stderr
     url = "https://leads.example.com/webhooks/leads"

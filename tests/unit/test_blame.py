@@ -57,7 +57,6 @@ def what_is_said_of_the_answer_a_key_or_a_setting_needs_no_evidence(blame: Any) 
 
 @rule
 def refused_lead_is_dead_once_others_are_answered_while_it_is_refused_three_times(blame: Any) -> None:
-    """Not at its first refusals, and not while others are refused by chance: then it waits, unspent."""
     waits, dead = ("returned", "unknown", True), ("dead", "refused", False)
     assert brief(decided(blame, REFUSED, answered=3)) == waits
     assert brief(decided(blame, REFUSED, times=3, answered=3)) == waits
@@ -83,7 +82,6 @@ def lead_is_given_up_after_a_day_unless_others_fail_too(blame: Any) -> None:
 
 @rule
 def only_what_was_paid_spends_an_attempt(blame: Any) -> None:
-    """What was perhaps paid is taken for it while other leads are answered, unless it passes for others."""
     spent, waits = ("retry", "paid", True), ("returned", "unknown", True)
     assert brief(decided(blame, TRANSIENT, failing_s=60.0, more=PAID)) == spent
     assert brief(decided(blame, TRANSIENT, answered=2, more=PAID)) == spent
@@ -124,7 +122,6 @@ def what_was_paid_once_waits_seconds_or_for_an_answer_to_another_lead(blame: Any
 
 @rule
 def what_was_paid_twice_waits_for_evidence_until_it_is_given_up(blame: Any) -> None:
-    """Then for as long again; while others are answered and fail alike, at most for an hour."""
     for paid_before in (1, 4):
         for failing_s, left_s in ((600.0, DAY_S - 600), (DAY_S, DAY_S), (DAY_S + 9, DAY_S)):
             found = decided(blame, TRANSIENT, failing_s=failing_s, paid_before=paid_before, more=PAID)
@@ -150,7 +147,6 @@ def step_that_was_not_paid_for_twice_is_called(blame: Any) -> None:
 
 @rule
 def step_that_was_paid_for_twice_is_not_called_unless_what_befell_others_too_is_over(blame: Any) -> None:
-    """Dead if it befell this lead alone; else it waits, or is called once a day."""
     dead = (("dead", "paid_enough", False), (0, None))
     waits, rests = (("returned", "undecided", True), (DAY_S - 60, 0)), (("returned", "undecided", True), (3_600, 600))
     for paid_before in (2, 4):
@@ -173,7 +169,6 @@ def lead_that_is_alone_is_given_up_after_a_day_without_a_further_paid_call(blame
 
 @rule
 def pause_is_as_long_as_the_failure_has_lasted(blame: Any) -> None:
-    """It doubles, to a minute in an outage, to ten minutes for a lead's own fault; all are within a twentieth."""
     for answered, longest_s, kinds in ((0, 64, (TRANSIENT, REFUSED, KEY)), (1, 600, (TRANSIENT,))):
         for failing_s in (0.5, 2.0, 16.0, 256.0, 10_000.0):
             full_s = min(max(2.0, failing_s), longest_s)
@@ -223,7 +218,6 @@ def rest_s(blame: Any, rests: int, *, others: bool, asked_s: float | None = None
 
 @rule
 def first_rest_is_as_long_as_google_asks(blame: Any) -> None:
-    """Else a minute, with or without other answers; midnight is not believed yet."""
     for others in (True, False):
         assert rest_s(blame, 0, others=others, again_s=30_000) == 60
         assert rest_s(blame, 0, others=others, asked_s=7.0, again_s=30_000) == 7
@@ -244,7 +238,6 @@ def keys_take_turns_while_none_is_answered(blame: Any) -> None:
 
 @rule
 def later_rest_is_never_shorter_than_google_asks(blame: Any) -> None:
-    """Neither than the named delay, nor than the day's end once the short delay did not help."""
     for others in (True, False):
         assert rest_s(blame, 1, others=others, asked_s=5_000) == 5_000
         assert rest_s(blame, 1, others=others, asked_s=36, again_s=30_000) == 30_000

@@ -70,7 +70,6 @@ def test_operators_commands_ask_for_their_settings(leadhook: Run, command: tuple
 
 
 def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong one is blamed by the option's name."""
     monkeypatch.setenv("PORT", "8000")
     code, _, err = leadhook("serve", "--port", "70000")
     assert code == 2
@@ -112,7 +111,6 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 def test_install_asks_on_a_terminal(leadhook: Run, asked_for: list[object]) -> None:
-    """After the plan; only the service's line goes to stdout."""
     code, out, err = leadhook("install", "--url", URL, typed="y\n")
     assert (code, out) == (0, "WEBHOOK_SECRETS=whsec_visibly_fake\n")
     assert err == "the plan\nInstall? [y/N] "
@@ -202,7 +200,6 @@ def recorder(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> _Recorder:
 
 
 def test_admission_hands_on_what_was_asked_for_and_by_whom(leadhook: Run, recorder: _Recorder) -> None:
-    """Without a user they mean everything."""
     user = "00000000-0000-4000-8000-000000000001"
     assert leadhook("pause", "--user", user, "--tag", "a", "--reason", "why")[0] == 0
     assert leadhook("resume", "--reason", "fixed")[0] == 0
@@ -308,7 +305,6 @@ def test_a_command_that_can_not_be_read_says_where_to_read_on(
 def test_a_purge_is_asked_about(
     leadhook: Run, monkeypatch: pytest.MonkeyPatch, typed: str, *, asked: bool, purged: bool, yes: bool
 ) -> None:
-    """After what would be lost is shown; without a terminal --yes is needed, and exit 2 says so."""
     done: list[object] = []
 
     async def describe(_: str) -> list[str]:
@@ -331,7 +327,6 @@ def test_a_purge_is_asked_about(
 def test_a_dotenv_file_is_read_and_the_environment_wins(
     leadhook: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What it holds is never printed."""
     (tmp_path / ".env").write_text("# a comment\nMAX_CONCURRENCY=hunter2\nexport PORT='hunter2'\nDRAIN_SEC=${HOME}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -347,7 +342,6 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(
 def test_a_dotenv_file_that_can_not_be_read_is_a_wrong_setting(
     leadhook: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Exit 2; a folder of that name is none."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_bytes(b"A=\xff")
     assert leadhook("migrate") == (2, "", "leadhook: .env can't be read: it is not UTF-8 text\n")
@@ -367,8 +361,6 @@ def test_a_dotenv_file_that_can_not_be_read_is_a_wrong_setting(
 def test_each_kind_of_failure_has_its_exit_code(
     leadhook: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    """The words stand alone, without a traceback; Ctrl-C needs none."""
-
     def fail(*_: object) -> None:
         raise error
 

@@ -118,7 +118,6 @@ def test_a_replay_by_filter_shows_its_cost_and_asks(
     *,
     begins: bool,
 ) -> None:
-    """--yes stands for the answer; without a terminal it is needed."""
     left, out, err = leadhook("replay", *selection, *arguments, typed=typed)
     assert (left, store.begun()) == (code, begins)
     if arguments != ("--yes",):
@@ -128,7 +127,6 @@ def test_a_replay_by_filter_shows_its_cost_and_asks(
 
 
 def test_named_leads_are_not_asked_about(leadhook: Run, store: _FakeStore) -> None:
-    """They are few, and a person typed them; a cost under a cent is not nought."""
     code, out, _ = leadhook("replay", "--lead-id", "a", "--reason", "why")
     assert (code, store.asked) == (0, [("replay", ["a"], "cli:ada", "why"), ("status", 7)])
     assert "replay 7 finished: 1 lead (1 done), 2 calls, 1,000 tokens in, 50 out, $0.0011" in out
@@ -175,7 +173,6 @@ def test_a_lead_that_failed_is_a_failure(leadhook: Run, store: _FakeStore) -> No
 
 
 def test_what_is_still_to_be_queued_is_queued_without_a_service(leadhook: Run, store: _FakeStore) -> None:
-    """The command makes the slices itself; with --no-follow it ends when all leads are queued."""
     progress = {"progress": ReplayProgress(waiting=2)}
     store.statuses = [FINISHED.model_copy(update=progress | {"phase": phase}) for phase in ("queueing", "queued")]
     code, out, _ = leadhook("replay", "--tag", "a", "--yes", "--no-follow")

@@ -115,7 +115,6 @@ def unit() -> str:
 
 
 def test_the_unit_gives_the_drain_its_time_and_a_place_for_the_log_file() -> None:
-    """The folder is the service's own; core dumps are off."""
     lines = unit().splitlines()
     stop_s = Settings.model_fields["kill_timeout_sec"].default
     assert {f"TimeoutStopSec={stop_s:g}", "LogsDirectory=leadhook", "UMask=0077", "LimitCORE=0"} <= set(lines)

@@ -61,7 +61,6 @@ def test_a_score_crosses_50_where_contact_begins(old: int, new: int, crosses: st
 
 
 def test_the_report_counts_crossings_shifts_and_agreement(bought: Bought) -> None:
-    """Leads that cross stand first, then the largest shift."""
     for lead_id, old, new in (("same", 80, 81), ("up", 40, 60), ("down", 55, 45), ("far", 0, 44)):
         bought.add(lead_id, old, new)
     found = bought.report("not yet")
@@ -73,7 +72,6 @@ def test_the_report_counts_crossings_shifts_and_agreement(bought: Bought) -> Non
 
 
 def test_the_report_has_cost_and_model_time_before_and_now(bought: Bought) -> None:
-    """Per lead; failures and noise count in the total alone."""
     bought.add("a", 80, 81)
     bought.add("b", 80, 81, model_ms=600)
     bought.add("c", 80, None, error_code="answer_blocked", usd=0.01)
@@ -99,7 +97,6 @@ def test_the_report_of_nothing_is_no_error(bought: Bought) -> None:
 
 
 def test_a_failure_is_reported_once_and_with_its_last_reason(bought: Bought) -> None:
-    """And not at all once the lead has a score."""
     bought.add("a", 80, None, error_code="model_timeout", reason="late", is_final=False)
     bought.add("a", 80, None, error_code="model_overloaded", reason="busy", is_final=False)
     bought.add("b", 80, None, error_code="model_timeout", is_final=False)
@@ -110,7 +107,6 @@ def test_a_failure_is_reported_once_and_with_its_last_reason(bought: Bought) -> 
 
 
 def test_what_leads_and_models_say_is_only_text_in_the_page(bought: Bought) -> None:
-    """In cells, in the charts and in failures."""
     bought.add(HOSTILE, 40, 60, subject=HOSTILE, reason=HOSTILE)
     bought.add("b" + HOSTILE, 40, None, error_code="x", reason=HOSTILE)
     page = render(bought.report())
@@ -131,7 +127,6 @@ def test_the_page_requests_nothing(bought: Bought) -> None:
 
 
 def test_the_charts_show_every_lead_and_its_id(bought: Bought) -> None:
-    """A dot each; the histogram has the noise beside the shifts."""
     for number in range(7):
         bought.add(f"lead-{number}", 10 * number, 90 - 10 * number)
     bought.add("lead-0", 0, 91, "noise")
@@ -163,7 +158,6 @@ def test_a_cut_off_line_is_bought_again_and_the_others_are_not(bought: Bought) -
 
 
 def test_a_purchase_is_unbooked_until_the_file_says_otherwise(bought: Bought) -> None:
-    """Over a restart, too."""
     first, second = bought.add("a", 80, 81), bought.add("b", 80, 82)
     bought.file.booked(first)
     bought.file.close()

@@ -156,7 +156,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 
 
 async def test_every_lead_is_scored_once_and_booked(desk: Desk) -> None:
-    """Over all pages; a second run asks nothing."""
     await desk.run()
     await desk.run()
     assert sorted(desk.scorer.asked) == [f"{step} {lead}" for step in ("score", "write") for lead in "123"]
@@ -165,7 +164,6 @@ async def test_every_lead_is_scored_once_and_booked(desk: Desk) -> None:
 
 
 async def test_noise_scores_some_leads_twice_and_writes_nothing(desk: Desk) -> None:
-    """In the same run or in a later one, but once."""
     await desk.run()
     await desk.run(noise=2)
     await desk.run(noise=2)
@@ -174,7 +172,6 @@ async def test_noise_scores_some_leads_twice_and_writes_nothing(desk: Desk) -> N
 
 
 async def test_a_failure_of_the_leads_own_is_final(desk: Desk) -> None:
-    """What it cost is booked; it is not asked again."""
     desk.scorer.failures["1"] = [failure(FailureClass.CONTENT, usage=USAGE)]
     await desk.run()
     await desk.run()
@@ -184,7 +181,6 @@ async def test_a_failure_of_the_leads_own_is_final(desk: Desk) -> None:
 
 
 async def test_a_passing_failure_is_tried_three_times_and_in_a_later_run(desk: Desk) -> None:
-    """Each lead by itself."""
     desk.scorer.failures["1"] = [failure(FailureClass.TRANSIENT) for _ in range(3)]
     await desk.run()
     assert desk.scorer.asked.count("score 1") == 3
@@ -194,7 +190,6 @@ async def test_a_passing_failure_is_tried_three_times_and_in_a_later_run(desk: D
 
 
 async def test_a_defect_costs_its_own_lead_alone(desk: Desk) -> None:
-    """The others go on, and a later run tries it again; its message may hold the lead's text."""
     desk.scorer.failures["1"] = [RuntimeError("Jane Doe") for _ in range(3)]
     run = await desk.run()
     assert (desk.last("2").score, desk.last("3").score, run.halted) == (80, 80, None)
@@ -214,7 +209,6 @@ async def test_a_score_whose_message_fails_is_kept(desk: Desk) -> None:
 
 
 async def test_a_failing_key_is_left_out(desk: Desk) -> None:
-    """Whatever it cost to learn it, no lead suffers; without another key the run ends."""
     desk.store.keys = ["good", "bad"]
     desk.scorer.failures["bad"] = [failure(FailureClass.KEY) for _ in range(10)]
     run = await desk.run()
@@ -236,7 +230,6 @@ async def test_wrong_settings_end_the_run(desk: Desk) -> None:
 
 
 async def test_a_failing_model_ends_the_run(desk: Desk) -> None:
-    """After five leads in a row, those under way aside."""
     desk.store.ids = [f"{number:02}" for number in range(50)]
     desk.scorer.failures["good"] = [failure(FailureClass.TRANSIENT) for _ in range(500)]
     run = await desk.run()
@@ -245,7 +238,6 @@ async def test_a_failing_model_ends_the_run(desk: Desk) -> None:
 
 
 async def test_what_could_not_be_booked_is_booked_by_the_next_run(desk: Desk) -> None:
-    """Once, before anything is bought."""
     desk.store.ids = ["1"]
     desk.store.fails = StoreError("unavailable", "timeout", "No answer.")
     run = await desk.run()
@@ -277,7 +269,6 @@ async def test_nothing_is_bought_while_nothing_may_be(desk: Desk, why: str) -> N
 
 
 async def test_without_a_price_a_budget_ends_the_run(desk: Desk) -> None:
-    """What can't be counted can't be limited; without a budget it is bought."""
     desk.store.budget = 100
     run = await desk.run(tariff=None)
     assert (run.halted, desk.scorer.asked) == (scoring.UNPRICED, [])
@@ -287,7 +278,6 @@ async def test_without_a_price_a_budget_ends_the_run(desk: Desk) -> None:
 
 
 async def test_the_first_signal_lets_calls_end(desk: Desk) -> None:
-    """The scores under way are kept; the messages that they need are bought; no other lead is begun."""
     desk.store.ids = [f"{number:02}" for number in range(30)]
     desk.scorer.may_answer = anyio.Event()
     async with anyio.create_task_group() as group:

@@ -14,7 +14,6 @@ TABLE = re.findall(r"^\| `(\w+)` \| ", (ROOT / "docs/model.md").read_text(), re.
 
 
 def test_every_flag_has_words() -> None:
-    """Those of the word list, and those that the code finds."""
     assert set(SIGNALS) <= set(FLAGS)
     assert all(f'"{code}"' in SOURCES for code in set(FLAGS) - set(SIGNALS))
     assert set(FLAGS) <= set(TABLE)

@@ -76,7 +76,6 @@ def check(lead: str, *, quote: bool = False) -> None:
 
 
 def test_a_line_says_when_what_and_who(log: Log) -> None:
-    """Timestamp in UTC, level, event, service and version, and the fields."""
     structlog.get_logger().info(Event.LEAD_FINISHED, lead_id="a", input_tokens=7)
     (line,) = log.lines()
 
@@ -146,7 +145,6 @@ def test_an_exception_shows_no_local_variables(log: Log) -> None:
 
 
 def test_a_known_secret_is_hidden_everywhere(log: Log) -> None:
-    """In our fields, in a library's message and in the text of an exception."""
     try:
         check(TOKEN, quote=True)
     except ValueError:
@@ -158,7 +156,6 @@ def test_a_known_secret_is_hidden_everywhere(log: Log) -> None:
 
 
 def test_hostile_text_stays_in_its_line(log: Log) -> None:
-    """Line breaks, control characters and lone surrogates are escaped."""
     hostile = 'a\r\nb\x00\x1b[2J\u2028\ud800"}\n{"event": "forged"'
     structlog.get_logger().info("x", text=hostile)
     (line,) = log.lines()
@@ -185,7 +182,6 @@ def test_the_level_is_a_setting(log: Log) -> None:
 
 
 def test_the_console_form_is_for_people_and_as_safe(log: Log) -> None:
-    """LOG_FORMAT=console: no JSON, no secret, no control character that a terminal would obey."""
     log.configure(LOG_FORMAT="console")
     structlog.get_logger().info(Event.LEAD_FINISHED, text="\r\nforged", erase="\x1b[2J", given=TOKEN)
     logging.getLogger("library").warning("\x1b[2J\nforged")
@@ -269,7 +265,6 @@ def test_what_nobody_caught_is_logged_in_the_same_form(
 
 
 def test_nobody_reads_stdout_and_nobody_waits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines beyond the queue's room are dropped and counted, and an event reports it once someone reads."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)  # as a parent may have left it
     with os.fdopen(writer, "w") as stdout, os.fdopen(reader, "rb") as pipe:

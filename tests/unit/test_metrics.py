@@ -29,7 +29,6 @@ def value(name: str, **labels: str) -> float:
 
 
 def test_an_attempt_counts_once_in_everything_that_it_took() -> None:
-    """Outcome, waiting, tokens, dollars."""
     names = ("leadhook_eligible_to_saved_seconds_count", "leadhook_spent_dollars_total", "leadhook_leases_lost_total")
     before = [value(name) for name in names]
     saved = value("leadhook_attempts_total", outcome="saved", code="")
@@ -43,7 +42,6 @@ def test_an_attempt_counts_once_in_everything_that_it_took() -> None:
 
 
 def test_the_databases_numbers_come_with_their_age() -> None:
-    """A reply without any changes nothing."""
     jobs = {"ready": 7, "held": 3}
     metrics.hear_figures(
         Figures(age_ms=4000, jobs=jobs, oldest_ready_ms={"normal": 1500, "low": 0}, outbox=2, keys={"healthy": 1})
@@ -63,7 +61,6 @@ def scraped(port: int) -> str:
 
 
 async def test_a_scrape_on_a_port_of_its_own() -> None:
-    """Prometheus can read all of it; after the end no one listens."""
     with capture_logs() as lines:
         async with serving_metrics("127.0.0.1", 0) as problem:
             (port,) = [line["port"] for line in lines]
@@ -131,7 +128,6 @@ def test_labels_that_the_docs_use_are_the_metrics_own() -> None:
 
 
 def test_the_dashboard_is_one_that_grafana_imports() -> None:
-    """Title, panels with queries, a datasource to choose."""
     board = json.loads((DOCS / "grafana/leadhook.json").read_text())
 
     assert board["title"] == "leadhook"

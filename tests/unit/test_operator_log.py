@@ -31,7 +31,6 @@ def written(path: Path, zone: str = "Asia/Kolkata", name: str = "Jane Doe") -> l
 
 
 def test_the_lines_are_the_predecessors(tmp_path: Path) -> None:
-    """START, DONE, ERROR, SKIP, and CYCLE when no lead is left; keys shortened."""
     lines = written(tmp_path / "log")
 
     assert [re.sub(f"^{TIME}", "TIME", line) for line in lines[:-1]] == [
@@ -47,7 +46,6 @@ def test_the_lines_are_the_predecessors(tmp_path: Path) -> None:
 
 @given(name=st.text(max_size=300) | st.text("\r\n\x1b|\u2028\u202e a=", max_size=40))
 def test_no_name_can_forge_a_line_or_a_field(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
-    """Line breaks, pipes, control and direction characters are gone; a line stays a line."""
     lines = written(tmp_path_factory.mktemp("operator_log") / "log", name=name)
 
     assert len(lines) == 6
@@ -60,7 +58,6 @@ def test_a_mail_address_or_secret_in_a_name_is_hidden(tmp_path: Path) -> None:
 
 
 def test_the_zone_is_a_setting_and_a_wrong_one_is_said_at_the_start(tmp_path: Path) -> None:
-    """The leads go on, with India's time."""
     assert re.match(f"{TIME} UTC ", written(tmp_path / "utc", "UTC")[0])
     assert re.match(f"{TIME} IST ", written(tmp_path / "wrong", "Mars/Olympus")[0])
     assert [find_zone(name) for name in ("Mars/Olympus", "../../etc/passwd", "", "/", "Asia")] == [None] * 5

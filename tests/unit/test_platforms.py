@@ -37,7 +37,6 @@ def test_setup_ends_well_and_says_what_works(leadhook: Run, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("command", ["up --state-dir state", "demo"])
 def test_up_and_demo_say_why_not_before_anything_starts(leadhook: Run, command: str, tmp_path: Path) -> None:
-    """Exit code 1, one sentence, no directory."""
     code, out, err = leadhook("local", *command.split())
     assert code == 1, out + err
     assert " ".join((out + err).split()).count("runs on Linux x86_64 only") == 1

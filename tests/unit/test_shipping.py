@@ -75,7 +75,6 @@ def ship(shipper: OtlpSink, *events: str) -> None:
 
 @pytest.mark.parametrize("compress", [True, False])
 def test_a_line_is_a_record_in_the_official_types(service: LogService, *, compress: bool) -> None:
-    """Time, severity, event name, attributes of their types; gzip and headers as they were set."""
     raised = [
         {"exc_type": "OSError", "exc_value": "no room", "frames": [{"filename": "a.py", "lineno": 7, "name": "f"}]}
     ]
@@ -142,7 +141,6 @@ def test_retry_after_is_honoured(service: LogService) -> None:
 
 
 def test_a_service_that_goes_on_refusing_does_not_hold_up_what_comes_later(service: LogService) -> None:
-    """After five denials the lines are dropped and counted."""
     service.answers = [(401, {})] * 5
     with capture_logs() as lines, shipping(service.url) as shipper:
         ship(shipper, "a")
@@ -169,7 +167,6 @@ def test_what_is_too_large_is_halved(service: LogService) -> None:
 
 
 def test_what_is_refused_for_good_is_lost_and_counted(service: LogService) -> None:
-    """400: these lines, not those after them; and those that a 200 rejected."""
     service.answers = [(400, {})]
     with capture_logs() as lines, shipping(service.url) as shipper:
         ship(shipper, "a")
@@ -193,7 +190,6 @@ def test_an_answer_that_is_no_otlp_counts_as_taken(service: LogService) -> None:
 
 
 def test_a_service_that_comes_back_gets_what_there_was_room_for() -> None:
-    """No one listens at first: later the oldest lines arrive, and the rest is counted and reported."""
     with listening(LogService()) as gone:
         pass
     port = int(gone.url.split(":")[2].split("/")[0])
@@ -297,7 +293,6 @@ def test_a_log_service_is_trusted_by_the_certificates_of_the_settings_alone(
 
 
 def test_lines_go_through_the_proxy_with_its_password(service: LogService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless NO_PROXY exempts the log service."""
     monkeypatch.setenv("HTTP_PROXY", service.url.replace("://", "://user:visibly-fake@").removesuffix("/v1/logs"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for url in ("http://logs.test/v1/logs", service.url):
@@ -310,7 +305,6 @@ def test_lines_go_through_the_proxy_with_its_password(service: LogService, monke
 
 
 def test_resource_attributes_of_the_environment_are_sent(service: LogService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are added to ours, and replace them where both name one."""
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=staging,service.name=hidden")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "leads-eu")
     with shipping(service.url) as shipper:

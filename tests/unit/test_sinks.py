@@ -64,7 +64,6 @@ def test_the_queue_holds_10000_lines_or_8_mb(size: int, fit: int) -> None:
 
 
 def test_lines_beyond_the_room_are_counted_and_told_of() -> None:
-    """By number and by size; the event comes with the first line that goes through again."""
     disk = FullDisk()
     disk.full.set()
     with capture_logs() as lines:
@@ -125,7 +124,6 @@ def test_an_outlet_that_hangs_is_left_alone_and_closed_by_its_thread() -> None:
 
 
 def test_a_file_is_its_owners_alone_and_rotates_between_lines(tmp_path: Path) -> None:
-    """Mode 0600, whatever it was and whatever the umask; no line is cut, the oldest file goes."""
     path = tmp_path / "logs" / "processing.log"
     path.parent.mkdir()
     path.touch(0o666)
@@ -148,7 +146,6 @@ def test_a_file_is_its_owners_alone_and_rotates_between_lines(tmp_path: Path) ->
 
 
 def test_a_file_that_is_there_is_appended_to_after_a_restart(tmp_path: Path) -> None:
-    """Its directory is made where it is missing."""
     for text in (b"one\n", b"two\n"):
         file = RotatingFile(tmp_path / "new" / "log")
         file.write(text)

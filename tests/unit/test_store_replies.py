@@ -34,7 +34,6 @@ def test_leads_of_one_prompts_row_share_it() -> None:
 
 
 def test_reply_is_read_whole() -> None:
-    """Keys, the last user and times; what a later version adds is ignored."""
     batch = to_batch(
         {
             "busy": False,
@@ -58,7 +57,6 @@ def test_reply_is_read_whole() -> None:
 
 @pytest.mark.parametrize("missing", [{}, {"leads": None, "prompts": None, "keys": None}])
 def test_empty_reply_is_an_empty_batch(missing: dict[str, Any]) -> None:
-    """Lists may be absent or null."""
     assert to_batch(missing).leads == ()
 
 
@@ -91,7 +89,6 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("text", "value"), READABLE)
 def test_json_column_is_read_from_its_text(text: str, value: Any) -> None:
-    """Without what no text can hold; what was cut stays text."""
     batch = to_batch({"leads": [described("a", text)], "prompts": {"0": {}}})
     assert batch.leads[0].unreadable is None
     assert value is ... or batch.leads[0].lead.experience == value

@@ -23,7 +23,6 @@ def events(**facts: Any) -> tuple[Moment, ...]:
 
 
 def test_a_timeline_has_each_step_once_with_the_time_since_the_last() -> None:
-    """Two attempts of one run: it became eligible once."""
     retry = attempt("retry", 1, 3, error_code="gemini_unavailable", reason="503")
     saved = attempt("saved", 10, 12, first_call_ms=10_500)
     webhook = {"reason": "leads", "sent_at": at(-0.5)}
@@ -43,7 +42,6 @@ def test_a_timeline_has_each_step_once_with_the_time_since_the_last() -> None:
 
 
 def test_a_timeline_goes_on_to_what_waits() -> None:
-    """A lead in progress; a change that is not applied yet; and one of which nothing is known."""
     job = {
         "state": "leased",
         "run": 2,

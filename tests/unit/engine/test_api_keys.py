@@ -18,7 +18,6 @@ def key_failure(world: World, park_s: float | None = None) -> Any:
 
 
 async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World) -> None:
-    """Once it has succeeded, all go at once, and it is known to be good from then on."""
     world.hand_out(*world.leads(4), keys=1, tried=False)
     async with world.engine() as engine:
         await anyio.sleep(5)
@@ -35,7 +34,6 @@ async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World
 
 
 async def test_new_keys_are_checked_before_leads_need_them(world: World) -> None:
-    """With the first claim, which brings no lead: those that come later all begin at once. Each is checked once."""
     world.scorer.checks = {f"key-{n}": 0.2 for n in range(12)}
     world.hand_out(keys=12, tried=False)
     world.hand_out(*world.leads(24), keys=12, tried=False)
@@ -54,7 +52,6 @@ async def test_new_keys_are_checked_before_leads_need_them(world: World) -> None
     ids=["quick", "hangs", "refused"],
 )
 async def test_a_check_delays_no_lead(world: World, checks_s: float | None, begun_at: list[float]) -> None:
-    """One lead tries the key in the meantime, as without a check; what is known first counts for the others."""
     world.scorer.checks = {} if checks_s is None else {"key-0": checks_s}
     world.hand_out(*world.leads(4), keys=1, tried=False)
     await world.run(10)
@@ -161,7 +158,6 @@ async def test_leads_that_wait_for_a_trial_go_back_when_the_service_ends(world: 
 
 
 async def test_lead_goes_on_with_a_key_that_was_answered_not_with_the_next_bad_one(world: World) -> None:
-    """Of four proven keys three are refused: each gets the calls that had begun, and no lead tries another of them."""
     world.scorer.refused_keys = {f"key-{n}": key_failure(world) for n in range(3)}
     world.hand_out(*world.leads(16), keys=4)
     world.scorer.slow_keys = {"key-3": 2.0}
@@ -182,7 +178,6 @@ async def test_lead_goes_on_with_a_key_that_was_answered_not_with_the_next_bad_o
 async def test_key_rests_longer_each_time_while_others_are_answered(
     world: World, failures: int, rests_s: list[int]
 ) -> None:
-    """Each rest ends with one call; an answer forgets them all."""
     world.scorer.refused_keys, world.scorer.slow_keys = {"key-0": key_failure(world)}, {"key-0": 1.5}
     async with world.engine() as engine:
         for rests in range(failures):
@@ -261,7 +256,6 @@ class FailingKeys(Faulty):
 @pytest.mark.parametrize("name", ["503", "HTML", "cut", "slow", "empty"])
 @pytest.mark.parametrize("bad", [1, 3])
 async def test_keys_that_fail_while_others_are_answered_come_last(world: World, name: str, bad: int) -> None:
-    """No lead dies, all are answered soon, and each bad key is tried by a call a minute."""
     scorer = FailingKeys(FAULTS[name], 99 * HOUR_S)
     scorer.bad = frozenset(f"key-{n}" for n in range(bad))
     queue = await run(world, 4, 60, scorer, 5 * HOUR_S)

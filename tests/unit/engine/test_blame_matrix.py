@@ -247,7 +247,6 @@ def assert_few_calls(scorer: Faulty) -> None:
 @pytest.mark.parametrize("lasts", LASTS)
 @pytest.mark.parametrize(("keys", "leads"), SIZES)
 async def test_what_happens_to_all_kills_no_lead(world: World, name: str, lasts: str, keys: int, leads: int) -> None:
-    """All are answered within about a minute of its end; hours cost less than a probe a minute."""
     fault = FAULTS[name]
     lasts_s = {"once": 0.0, "a minute": 60.0, "hours": fault.hours_s}[lasts]
     scorer = Faulty(fault, lasts_s)
@@ -275,7 +274,6 @@ async def test_paid_calls_that_fail_for_all_kill_no_lead_for_hours(world: World,
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize(("keys", "leads"), SIZES)
 async def test_what_befalls_most_calls_kills_no_lead(world: World, name: str, keys: int, leads: int) -> None:
-    """Six of ten fail, for twenty hours; one that was paid for three times waits for the end of that."""
     scorer = Faulty(FAULTS[name], 20 * HOUR_S, share=0.6)
     queue = await run(world, keys, leads, scorer, 25 * HOUR_S)
 
@@ -307,7 +305,6 @@ async def test_lead_is_decided_seconds_after_another_one_is_answered(
 
 
 async def test_leads_that_were_paid_for_in_an_outage_are_called_once_it_is_over(world: World) -> None:
-    """Three hours of empty answers take three calls of each; a new lead that is answered shows the end."""
     scorer = Faulty(FAULTS["empty"], 3 * HOUR_S)
     queue = Queue(world, keys=1, leads=4)
     world.store, world.scorer = queue, scorer
@@ -325,7 +322,6 @@ async def test_leads_that_were_paid_for_in_an_outage_are_called_once_it_is_over(
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("keys", [1, 3])
 async def test_what_befalls_one_lead_is_its_own(world: World, name: str, keys: int) -> None:
-    """The others are answered at once; no key is lost; it is dead only if Google or money says so."""
     scorer = Faulty(FAULTS[name], 9 * HOUR_S, lead="lead-7")
     queue = await run(world, keys, 20, scorer, 2 * HOUR_S)
 

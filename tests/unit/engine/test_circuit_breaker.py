@@ -44,7 +44,6 @@ async def test_ten_failures_in_a_row_spend_no_attempt_and_stop_the_claims(world:
 
 
 async def test_one_success_begins_the_count_anew(world: World) -> None:
-    """Nine failures, an answer, nine failures: leads are to blame, not the model."""
     fail(world, *names(9))
     fail(world, *(f"later-{n}" for n in range(9)))
     world.scorer.delays = {f"later-{n}": 3.0 for n in range(9)}
@@ -82,7 +81,6 @@ async def test_failures_of_keys_and_leads_do_not_count(world: World, kind: Failu
 
 
 async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) -> None:
-    """One lead after 33, 66, 66 s, despite webhooks in between; each is released unspent."""
     world.scorer.seconds = 0
     fail(world, *names(16))
     world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
@@ -100,7 +98,6 @@ async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) 
 
 
 async def test_first_answer_releases_it_at_once(world: World) -> None:
-    """The rest is claimed while the lead that was tried is still at its second call."""
     fail(world, *names(16), times=1)
     world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
     world.hand_out(world.lead("tried"), has_more=True, next_due_ms=0)
@@ -114,7 +111,6 @@ async def test_first_answer_releases_it_at_once(world: World) -> None:
 
 
 async def test_leads_that_arrive_under_it_go_back_with_what_they_have(world: World) -> None:
-    """Their claim was on its way when it was applied; no call begins, and a paid score is kept."""
     fail(world, *names(12))
     world.hand_out(*world.leads(12), has_more=True, next_due_ms=0)
     late = [world.lead(f"late-{n}", checkpoint=world.paid()) for n in range(4)]
@@ -306,7 +302,6 @@ def heard(number: int, lead_id: str, code: str | None = None, *, ago_s: float = 
 
 
 async def test_calls_of_other_processes_are_evidence(breaker: CircuitBreaker) -> None:
-    """Each once, also after a restart of this one; what this one knows better stays."""
     await anyio.sleep(100)
     now = anyio.current_time()
 
@@ -326,7 +321,6 @@ async def test_calls_of_other_processes_are_evidence(breaker: CircuitBreaker) ->
 async def test_what_befell_others_alike_is_over_ten_minutes_after_the_last_time(
     world: World, breaker: CircuitBreaker
 ) -> None:
-    """If another lead was answered since, and since this one failed last."""
     failure = world.failure(FailureClass.TRANSIENT)
 
     def over() -> bool:
@@ -349,7 +343,6 @@ async def test_what_befell_others_alike_is_over_ten_minutes_after_the_last_time(
 
 
 async def test_lead_that_is_answered_at_the_second_call_shows_that_it_passes(world: World) -> None:
-    """So another one that was paid for as often as it may be is not dead, but waits."""
     empty = Failure(FailureClass.TRANSIENT, "answer_empty", "Reason.", usage=Usage(calls=1, input_tokens=9))
     world.scorer.script = {"other": [empty], "odd": [empty] * NEVER}
     world.scorer.delays = {"odd": 6.0}

@@ -55,7 +55,6 @@ def begun(world: World) -> set[str]:
 
 @pytest.mark.parametrize("round_trip_s", [0.05, 0.2])
 async def test_slots_stay_full_while_a_claim_is_under_way(world: World, round_trip_s: float) -> None:
-    """And no more is held than these, a quarter ahead, and what is being saved."""
     backlog(world, model_s=1, round_trip_s=round_trip_s)
     async with world.engine(slots=8) as engine:
         await anyio.sleep(20)
@@ -80,7 +79,6 @@ async def test_nothing_is_claimed_ahead_of_slow_model_calls(world: World) -> Non
 
 
 async def test_nothing_is_claimed_ahead_where_slow_leads_end_together(world: World) -> None:
-    """Many slots become free at once, and then none for long."""
     backlog(world, model_s=6, round_trip_s=0.02)
     await world.run(200, slots=16)
     assert len(world.finished) >= 200
@@ -112,7 +110,6 @@ async def test_leads_that_wait_for_a_slot_go_back_at_a_shutdown(world: World) ->
 
 
 async def test_leads_that_wait_for_a_slot_go_back_when_a_claim_hears_of_a_pause(world: World) -> None:
-    """A claim is sent when two of the eight are left."""
     async with leads_ahead(world, slots=32, **{f"slow_{n}": 0.4 for n in range(6)}) as engine:
         world.hand_out(blocked_by="paused")
         engine.wake()

@@ -31,7 +31,6 @@ def webhooks(world: World) -> list[Call]:
 
 
 async def test_worker_claims_at_start_and_not_again_while_nothing_is_due(world: World) -> None:
-    """No webhook comes, nothing is due: the sweep alone asks the database, and hears when that changes."""
     async with world.engine():
         await anyio.sleep(600)
         assert causes(world) == ["start"]
@@ -81,7 +80,6 @@ async def test_the_dispatcher_looks_by_itself_for_a_second_after_a_webhook(world
 
 
 async def test_the_dispatcher_looks_on_while_leads_come(world: World) -> None:
-    """At most ten times a second, however late the next webhook is, and not for long after the last lead."""
     world.scorer.seconds = 0
     found = [world.batch(world.lead(f"lead-{n}")) for n in range(50)]
     async with world.engine() as engine:
@@ -146,7 +144,6 @@ async def test_later_due_time_does_not_move_an_earlier_one(world: World) -> None
 
 
 async def test_a_claim_that_leaves_outbox_rows_is_repeated_without_a_hot_loop(world: World) -> None:
-    """Cut without a lead: again at once, under the same name, at most 20 times a second."""
     world.store.script["claim"] = [world.batch(has_more=True, next_due_ms=0) for _ in range(100)]
     await world.run(0.99)
     assert causes(world) == ["start"] * 20
@@ -160,7 +157,6 @@ async def test_free_slot_alone_is_no_reason_to_claim(world: World) -> None:
 
 
 async def test_free_slot_is_a_reason_after_a_batch_that_had_more(world: World) -> None:
-    """All slots were filled and more is ready: they are claimed for at once, and one ahead, under the same name."""
     world.hand_out(*world.leads(4), has_more=True, next_due_ms=0)
     await world.run(2.5, slots=4)
     assert causes(world) == ["start", "start"]
@@ -186,7 +182,6 @@ async def test_claim_asks_for_no_more_than_fifty(world: World) -> None:
 
 @pytest.mark.parametrize(("slots", "room"), [(1, 1), (4, 3), (16, 12)])
 async def test_low_priority_leads_get_three_quarters_of_the_slots(world: World, slots: int, room: int) -> None:
-    """At least one; the low-priority ones in flight are taken off."""
     world.hand_out(world.lead(low_priority=True))
     async with world.engine(slots=slots) as engine:
         await anyio.sleep(0.1)
@@ -209,7 +204,6 @@ async def test_low_priority_leads_that_wait_are_claimed_when_a_low_priority_slot
 
 
 async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
-    """The same token returns the leads of the lost reply; a reply ends it."""
     world.store.script["claim"] += [world.trouble(), world.batch(busy=True), world.batch()]
     async with world.engine() as engine:
         engine.wake(["x"])

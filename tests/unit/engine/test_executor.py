@@ -89,7 +89,6 @@ def sober(score: int) -> Score:
 async def test_high_score_of_a_flagged_lead_is_confirmed_without_its_free_text(
     world: World, without: int, saved: int, steps: list[str]
 ) -> None:
-    """A jump of more than 15 keeps it below contact, with the reason; both calls are booked."""
     world.hand_out(world.lead())
     world.scorer.script = {"a": [FLAGGED, sober(without)]}
     await world.run(4)
@@ -118,7 +117,6 @@ async def test_flagged_lead_is_not_checked_below_contact_or_if_the_check_is_off(
 
 
 async def test_flagged_score_that_can_not_be_checked_is_saved_below_contact(world: World) -> None:
-    """On the last attempt; before that, it travels with the retry and is checked then."""
     paid = Usage(calls=1, input_tokens=7, output_tokens=1)
     world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT, usage=paid)] * 4}
     unchecked = world.paid().model_copy(update={"score": FLAGGED})
@@ -164,7 +162,6 @@ async def test_answer_that_another_version_of_the_program_bought_is_not_bought_a
 
 
 async def test_lead_whose_key_failed_goes_on_with_another_and_keeps_its_score(world: World) -> None:
-    """In the same lease; the database learns at once how long Google wants the key to rest."""
     good = Score(score=80, response="good", should_contact=True)
     spent = Usage(calls=1, input_tokens=7)
     world.hand_out(world.lead())
@@ -197,7 +194,6 @@ async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(
 async def test_transient_failure_spends_no_attempt_and_waits_as_long_as_it_has_lasted(
     world: World, failing_ms: int | None, delay_s: int
 ) -> None:
-    """A minute and a bit at the most while no other lead is answered; the database learns that it fails."""
     world.hand_out(world.lead(failing_ms=failing_ms))
     world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     await world.run(2)
@@ -317,7 +313,6 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
 
 
 async def test_failed_attempt_tells_code_and_reason(world: World) -> None:
-    """What was asked for is the outcome, as the database accepted it."""
     world.hand_out(world.lead())
     world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     await world.run(2)

@@ -13,7 +13,6 @@ def times(world: World) -> list[float]:
 
 
 async def test_round_begins_at_once_and_goes_on_slice_by_slice(world: World) -> None:
-    """A pause of 50 to 100 ms lies between two slices; the round is logged once."""
     world.store.script["sweep"] += [
         world.slice(round_finished=False, looked_at=1000, made_ready=2),
         world.slice(round_finished=False, looked_at=1000, held=3),
@@ -55,7 +54,6 @@ async def test_failed_slice_is_repeated(world: World) -> None:
 
 
 async def test_failing_sweep_is_told_once(world: World) -> None:
-    """And again when it fails in another way, or after a success."""
     refused, cut = world.trouble("misconfigured"), world.trouble()
     world.store.script["sweep"] += [refused, refused, cut, cut, world.slice(round_finished=False), cut]
     await world.run(100)

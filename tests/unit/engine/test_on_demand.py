@@ -48,7 +48,6 @@ async def test_lead_without_an_id_is_answered_and_never_saved(world: World) -> N
 async def test_paid_score_is_answered_where_only_the_message_fails(
     world: World, lead_id: str, kind: FailureClass, outcome: str
 ) -> None:
-    """With the reason; it is saved like that only if another message would fail too."""
     world.scorer.script[lead_id] = [Score(score=80, response="good", should_contact=True), world.failure(kind)]
     lead = world.on_demand(lead_id)
     async with world.engine() as engine:
@@ -71,7 +70,6 @@ async def test_requests_take_three_quarters_of_the_slots(world: World) -> None:
 
 
 async def test_requests_and_claimed_leads_share_the_slots(world: World) -> None:
-    """Neither oversteps MAX_CONCURRENCY, and a request does not wait for the end of the backlog."""
     # No two slots become free at once, which would hand one to each.
     world.scorer.seconds = 1.1
     world.scorer.delays = {f"0-{place}": 1 + place * 0.333 for place in range(4)}
@@ -109,7 +107,6 @@ async def test_caller_who_leaves_loses_nothing(world: World) -> None:
 
 
 async def test_passing_failure_is_tried_again_and_then_told(world: World) -> None:
-    """Three tries; the caller waits, so not for long."""
     world.scorer.script = {
         "a": [world.failure(FailureClass.TRANSIENT)],
         "b": [world.failure(FailureClass.TRANSIENT) for _ in range(9)],
@@ -215,7 +212,6 @@ async def test_caller_waits_half_a_minute_for_a_save(world: World) -> None:
 
 
 async def test_shutdown_ends_requests_in_time(world: World) -> None:
-    """Leads being scored are saved; those that wait, and later ones, get an error and cost nothing."""
     leads = [world.on_demand(f"e{n}") for n in range(5)]
     async with world.engine(slots=4) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(engine.process, leads)

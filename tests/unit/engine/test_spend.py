@@ -22,7 +22,6 @@ def test_cost_is_what_google_bills() -> None:
 
 
 def test_terms_are_the_dearest_that_a_lead_can_cost(world: World) -> None:
-    """Two steps, each with all its calls; a step of any lead costs no more than half of it."""
     terms = TARIFF.terms()
     assert terms.lead_usd == pytest.approx(2 * (2 * 0.5 + 0.1 + 1))
     assert terms.byte_usd == pytest.approx(2 * 2 * 0.01)

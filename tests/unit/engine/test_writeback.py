@@ -19,7 +19,6 @@ async def test_lone_result_is_saved_at_once(world: World) -> None:
 
 
 async def test_results_are_gathered_for_300_ms(world: World) -> None:
-    """While others are in flight; what comes later goes with the next call."""
     world.hand_out(*world.leads(4))
     world.scorer.delays = {"lead-0": 0.5, "lead-1": 0.6, "lead-2": 0.7}
     await world.run(1.9)
@@ -156,7 +155,6 @@ def unless_bad(world: World, trouble: StoreError) -> Callable[[], LeaseReplies |
 
 
 async def test_save_that_takes_too_long_is_divided_down_to_the_lead_at_fault(world: World) -> None:
-    """The others are saved; after three failures while they are, it is refused with the reason."""
     world.hand_out(world.lead("bad"), *world.leads(15))
     world.store.script["save"] += [unless_bad(world, world.trouble(code="57014"))] * 50
     async with world.engine(slots=16) as engine:
