@@ -6,11 +6,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import BaseModel
 
-from leadhook.domain.console import AuditFilter, LeadSearch
-from leadhook.domain.lead_snapshot import LeadSnapshot
-from leadhook.domain.replays import ReplayCount, ReplayStatus
-from leadhook.domain.status import Status
+from leadhook.domain.console import (
+    AuditEntry,
+    AuditFilter,
+    BacklogRelease,
+    Delivery,
+    FailureGroup,
+    FoundLead,
+    LeadSearch,
+    ListedKey,
+)
+from leadhook.domain.lead_snapshot import Attempt, Job, LeadSnapshot, PastResult, Replay, WebhookDelivery
+from leadhook.domain.replays import ReplayCount, ReplayStatus, ReplaySummary
+from leadhook.domain.status import Pause, Status
 from leadhook.store import StoreError
 
 from .conftest import GOOD_STATUS, READER, Service
@@ -23,37 +33,26 @@ HOSTILE = (
     "\u202egnirts\u2066 \x07" + "w" * 3000
 )
 """Markup, a template, quotes, text that runs backwards, a bell, and a very long word."""
-ATTEMPT = {
-    "run": 1,
-    "outcome": "dead",
-    "error_code": HOSTILE,
-    "reason": HOSTILE,
-    "worker": HOSTILE,
-    "source": HOSTILE,
-    "model": HOSTILE,
-    "prompt_version": HOSTILE,
-    "calls": 2,
-    "cost_usd": 0.002,
-    "model_ms": 1200,
-    "key_fingerprint": HOSTILE,
-    "finished_at": NOW,
-}
-RESULT = {
-    "run": 1,
-    "score": 82,
-    "should_contact": True,
-    "response": HOSTILE,
-    "subject": HOSTILE,
-    "message": HOSTILE,
-    "claims": [{"words": HOSTILE, "source": HOSTILE, "quote": HOSTILE}],
-    "matched": [HOSTILE],
-    "missed": [HOSTILE],
-    "flags": ["asks_for_score", HOSTILE],
-    "model": HOSTILE,
-    "prompt_version": HOSTILE,
-    "written": True,
-    "created_at": NOW,
-}
+
+
+def spoiled(model: type[BaseModel], **given: Any) -> dict[str, Any]:
+    """Fields of this model of which every text is hostile, but for those that are given."""
+    texts = {name: HOSTILE for name, field in model.model_fields.items() if field.annotation in (str, str | None)}
+    lists = {name: [HOSTILE] for name, field in model.model_fields.items() if field.annotation == tuple[str, ...]}
+    return texts | lists | given
+
+
+ATTEMPT = spoiled(Attempt, run=1, outcome="dead", calls=2, cost_usd=0.002, model_ms=1200, finished_at=NOW)
+RESULT = spoiled(
+    PastResult,
+    run=1,
+    score=82,
+    should_contact=True,
+    claims=[{"words": HOSTILE, "source": HOSTILE, "quote": HOSTILE}],
+    flags=["asks_for_score", HOSTILE],
+    written=True,
+    created_at=NOW,
+)
 SNAPSHOT = LeadSnapshot.model_validate(
     {
         "lead_id": HOSTILE,
@@ -63,30 +62,18 @@ SNAPSHOT = LeadSnapshot.model_validate(
             "user_id": USER,
             "tag": HOSTILE,
         },
-        "job": {"state": "dead", "available_at": NOW, "error_code": HOSTILE, "reason": HOSTILE, "finished_at": NOW},
+        "job": spoiled(Job, state="dead", available_at=NOW, finished_at=NOW),
         "attempts": [ATTEMPT],
         "results": [RESULT, RESULT],
-        "replays": [{"id": 7, "actor": HOSTILE, "reason": HOSTILE, "created_at": NOW}],
-        "webhooks": [{"reason": HOSTILE, "sent_at": NOW, "error": HOSTILE}],
+        "replays": [spoiled(Replay, id=7, created_at=NOW)],
+        "webhooks": [spoiled(WebhookDelivery, sent_at=NOW)],
         "triggers": dict.fromkeys(("all_leads", "lead_details", "prompts"), True),
     }
 )
-LEAD = {
-    "lead_id": HOSTILE,
-    "name": HOSTILE,
-    "company": HOSTILE,
-    "user_id": USER,
-    "tag": HOSTILE,
-    "state": "dead",
-    "error_code": HOSTILE,
-    "reason": HOSTILE,
-    "flags": [HOSTILE],
-    "score": 82,
-    "finished_at": NOW,
-}
-PAUSE = {"user_id": USER, "tag": HOSTILE, "actor": HOSTILE, "reason": HOSTILE, "paused_at": NOW}
+LEAD = spoiled(FoundLead, user_id=USER, state="dead", score=82, finished_at=NOW)
+PAUSE = spoiled(Pause, user_id=USER, paused_at=NOW)
 BUDGET = {"user_id": USER, "daily_usd": 5, "left_usd": 0, "spent": True, "needed_usd": 0.01}
-REPLAY = {"replay_id": 7, "phase": "queueing", "actor": HOSTILE, "reason": HOSTILE, "created_at": NOW}
+REPLAY = spoiled(ReplaySummary, replay_id=7, phase="queueing", created_at=NOW)
 PERIOD = {"at": NOW, "leads_in": 9, "scored": 7, "contact": 3, "failed": 1, "by_sweep": 1}
 REPLIES = {
     "leadhook_overview": {
@@ -104,14 +91,13 @@ REPLIES = {
     },
     "leadhook_failures": {
         "groups": [
-            {
-                "error_code": HOSTILE,
-                "state": "dead",
-                "count": 10_000,
-                "reasons": [{"reason": HOSTILE, "leads": 3}, {"reason": "another", "leads": 1}],
-                "example": HOSTILE,
-                "last_at": NOW,
-            }
+            spoiled(
+                FailureGroup,
+                state="dead",
+                count=10_000,
+                reasons=[{"reason": HOSTILE, "leads": 3}, {"reason": "another", "leads": 1}],
+                last_at=NOW,
+            )
         ]
     },
     "leadhook_progress": {
@@ -122,18 +108,7 @@ REPLIES = {
             "total": 9,
             "per_minute": 2.5,
             "ends_at": NOW,
-            "releases": [
-                {
-                    "release_id": 3,
-                    "limit": 20,
-                    "released": 9,
-                    "user_id": USER,
-                    "tag": HOSTILE,
-                    "actor": HOSTILE,
-                    "reason": HOSTILE,
-                    "created_at": NOW,
-                }
-            ],
+            "releases": [spoiled(BacklogRelease, release_id=3, limit=20, released=9, user_id=USER, created_at=NOW)],
         },
     },
     "leadhook_replays": {"replays": [{**REPLAY, "counts": {"queued": 3, HOSTILE: 1}}]},
@@ -147,27 +122,23 @@ REPLIES = {
         "groups": [{"user_id": USER, "tag": HOSTILE, "asked_at": NOW, "held": 3}],
     },
     "leadhook_replay_preview": {"counts": {"queued": 3, "held": 1}, "sample": [HOSTILE], "complete": True},
-    "leadhook_keys": {
-        "keys": [{"fingerprint": HOSTILE, "state": "cooling", "until": NOW, "reason": HOSTILE, "model": HOSTILE}]
-    },
+    "leadhook_keys": {"keys": [spoiled(ListedKey, state="cooling", until=NOW)]},
     "leadhook_deliveries": {
         "deliveries": [
-            {"id": 3, "reason": HOSTILE, "sent_at": NOW, "sent": True, "error": HOSTILE},
-            {"id": 2, "reason": HOSTILE, "sent_at": NOW, "sent": True, "status_code": 202},
+            spoiled(Delivery, id=3, sent_at=NOW, sent=True),
+            spoiled(Delivery, id=2, sent_at=NOW, sent=True, status_code=202, error=None),
         ],
         "before": 2,
     },
     "leadhook_audit": {
         "entries": [
-            {
-                "id": 1,
-                "at": NOW,
-                "actor": HOSTILE,
-                "database_user": HOSTILE,
-                "action": "replay",
-                "parameters": {"replay_id": 7, "filter": {HOSTILE: HOSTILE}, HOSTILE: HOSTILE},
-                "reason": HOSTILE,
-            }
+            spoiled(
+                AuditEntry,
+                id=1,
+                at=NOW,
+                action="replay",
+                parameters={"replay_id": 7, "filter": {HOSTILE: HOSTILE}, HOSTILE: HOSTILE},
+            )
         ],
         "before": 1,
     },
@@ -251,9 +222,10 @@ async def console(service: Service) -> Service:
     return service
 
 
-async def read(service: Service, path: str, status: int = 200) -> Page:
-    answer = await service.client.get(path, params=QUERIES.get(path))
-    assert answer.status_code == status, answer.text
+async def read(service: Service, path: str, **params: Any) -> Page:
+    """The page at this path; without parameters, with those of `QUERIES`."""
+    answer = await service.client.get(path, params=params or QUERIES.get(path))
+    assert answer.status_code == 200, answer.text
     return Page(answer.text)
 
 
@@ -423,7 +395,7 @@ async def test_a_large_release_does_not_claim_to_be_counted(
         "sent": 0,
         "size": {"leads": 400, "score_chars": 400_000, "message_chars": 400_000},
     }
-    page = Page((await console.client.get("/console/release", params={"limit": limit})).text)
+    page = await read(console, "/console/release", limit=limit)
     assert said in page.text
     assert button in page.text
     assert ("all of them cost more" in page.text) == (held == 10_000 and limit > held)
@@ -433,7 +405,7 @@ async def test_a_large_replay_does_not_claim_to_be_counted(console: Service) -> 
     """Neither its leads nor what they cost."""
     usage = {"known": 3000, "calls": 6000, "cost_usd": 3.0}
     console.store.rpc["leadhook_replay_preview"] = {"counts": {"queued": 3000}, "usage": usage, "complete": False}
-    page = Page((await console.client.get("/console/replay", params={"state": "dead"})).text)
+    page = await read(console, "/console/replay", state="dead")
     assert "At least 3,000 leads would be scored again" in page.text
     assert "Forecast: at least about $3.00" in page.text
     assert "Replay all that match" in page.text
@@ -449,7 +421,7 @@ async def test_a_large_replay_shows_what_waits_and_not_what_it_cannot_count(
     """Neither the states of its leads nor what they cost so far."""
     replay = {"found": True, "replay_id": 7, "counts": {"queued": 200_000}, "complete": False}
     console.store.on_replay_status = ReplayStatus.model_validate({**replay, "progress": {"waiting": waiting}})
-    page = Page((await console.client.get("/console/replays/7")).text)
+    page = await read(console, "/console/replays/7")
     assert said in page.text
     assert ("running" if waiting else "finished") in page.text
     assert "cost so far" not in page.text
@@ -461,7 +433,7 @@ async def test_a_lead_has_a_name(console: Service) -> None:
     console.store.rpc["leadhook_search_leads"] = {
         "leads": [{"lead_id": "a", "state": "dead", "name": "Ann <b>", "company": "B & C"}]
     }
-    page = Page((await console.client.get("/console/lead", params={"id": "a"})).text)
+    page = await read(console, "/console/lead", id="a")
     assert "Ann <b>" in page.text
     assert "B & C" in page.text
     console.store.rpc["leadhook_search_leads"] = {"leads": []}
