@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.binaries import locate
-from leadhook.local.database import Database, RolePasswords, create_database, create_roles, fill_database
+from leadhook.local.database import Database, create_roles, fill_database
 from leadhook.local.postgres import Cluster, create_cluster
 from leadhook.local.processes import free_port
 
@@ -40,8 +42,9 @@ def wired_database() -> Iterator[Database]:
 
 
 def _fill(cluster: Cluster, password: str) -> Database:
-    create_roles(cluster.conninfo(), RolePasswords(postgres=password, authenticator=password))
-    create_database(cluster.conninfo(), NAME)
+    create_roles(cluster.conninfo(), postgres=password, authenticator=password)
+    with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
+        connection.execute(f"create database {NAME} owner postgres".encode())
     database = Database(
         name=NAME,
         conninfo=cluster.conninfo("postgres", password, NAME),

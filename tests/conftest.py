@@ -29,13 +29,13 @@ import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
-from tests.support.clusters import PASSWORD, RUN_DIRECTORY, copy_cluster
+from tests.support.clusters import PASSWORD, RUN_DIRECTORY, copy_cluster, make_careless
 from tests.support.databases import Databases
 
 from leadhook.install.files import read_migrations
 from leadhook.local import pgnet
 from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
-from leadhook.local.database import Database, RolePasswords, create_roles, fill_database
+from leadhook.local.database import Database, create_roles, fill_database
 from leadhook.local.keys import Keys, new_keys
 from leadhook.local.postgres import Cluster
 from leadhook.local.processes import answers, free_port
@@ -143,11 +143,10 @@ def cluster() -> Iterator[Cluster]:
     """A Postgres of this worker's own."""
     data = Path(os.environ[RUN_DIRECTORY]) / f"cluster-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     copy_cluster(binaries(), data)
-    cluster = Cluster(
-        binaries(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"), careless=True
-    )
+    make_careless(data)
+    cluster = Cluster(binaries(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"))
     try:
-        create_roles(cluster.conninfo(), RolePasswords(postgres=PASSWORD, authenticator=PASSWORD))
+        create_roles(cluster.conninfo(), postgres=PASSWORD, authenticator=PASSWORD)
         yield cluster
     finally:
         cluster.stop()
@@ -178,7 +177,9 @@ def wired_template(databases: Databases, migrated_template: Database) -> Databas
 @pytest.fixture(scope="session")
 def old_regime_template(databases: Databases) -> Database:
     def fill(database: Database) -> None:
-        fill_database(database.admin_conninfo, old_regime=True)
+        fill_database(database.admin_conninfo)
+        with psycopg.connect(database.admin_conninfo) as connection:
+            connection.execute((ROOT / "tests/sql/old_default_privileges.sql").read_bytes())
         migrate(database)
 
     return databases.template("old_regime", fill)

@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 from tests.conftest import LONG, PATIENCE_S
 from tests.faults.living import EXISTING
+from tests.support.databases import connect_async
 
 from leadhook.install.connection import Report
 from leadhook.install.files import read_migrations, read_webhook_steps
@@ -60,7 +61,7 @@ async def take_out(database: Database, report: Report) -> None:
 
 
 async def drop_triggers(database: Database) -> None:
-    async with await database.connect_async() as connection:
+    async with await connect_async(database) as connection:
         found = await connection.execute(
             "select tgname, tgrelid::regclass::text from pg_trigger where tgname ~ '^leadhook'"
         )
@@ -144,7 +145,7 @@ async def test_nobody_waits(bare_database: Database, before: Work, work: Work, t
 @asynccontextmanager
 async def foreign_transaction(database: Database, table: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """It has written to the table and is still open."""
-    async with await database.connect_async(autocommit=False) as foreign:
+    async with await connect_async(database, autocommit=False) as foreign:
         await foreign.execute(sql.SQL("delete from public.{}").format(sql.Identifier(table)))
         yield foreign
 
@@ -155,7 +156,7 @@ async def applications(database: Database, waits: list[float]) -> AsyncIterator[
     over = asyncio.Event()
 
     async def repeat(statement: sql.Composed) -> None:
-        async with await database.connect_async() as connection:
+        async with await connect_async(database) as connection:
             while not over.is_set():
                 began = monotonic()
                 await connection.execute(statement)

@@ -64,30 +64,23 @@ CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode 
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) IS 'Brings the jobs of these leads in line with the application''s tables. p_changed_at, p_xacts: when and by which transaction each changed; null: now.';
-
-CREATE FUNCTION leadhook.apply_lead_changes(p_source text) RETURNS integer
+CREATE FUNCTION leadhook.apply_lead_changes(p_source text, OUT looked_at integer, OUT checked text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.apply_outbox(p_source text, p_budget interval DEFAULT '00:00:00.1'::interval) RETURNS integer
+CREATE FUNCTION leadhook.apply_outbox(p_source text, p_budget interval DEFAULT '00:00:00.1'::interval, OUT looked_at integer, OUT checked text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET row_security TO 'off'
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) IS 'Folds outbox rows into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
-
 CREATE FUNCTION leadhook.apply_walk(p_source text) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
@@ -144,8 +137,6 @@ CREATE FUNCTION leadhook.check_each(p_lead_ids text[]) RETURNS jsonb
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.check_each(p_lead_ids text[]) IS 'check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.';
-
 CREATE FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -162,8 +153,6 @@ CREATE FUNCTION leadhook.check_eligibility(lead_ids text[]) RETURNS TABLE(lead_i
     SET row_security TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.check_eligibility(lead_ids text[]) IS 'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
-
 CREATE FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -177,14 +166,18 @@ CREATE FUNCTION leadhook.check_triggers() RETURNS jsonb
 CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS ...;
+
+CREATE FUNCTION leadhook.choose_others(p_tried text[], p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, p_user_id uuid) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
     SET enable_seqscan TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
 
@@ -252,18 +245,13 @@ CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_e
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) IS 'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other; misplaced: groups that were looked at, with the places that they should have.';
-
 CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS TABLE(lead_id text, user_id uuid, tag text, changed_at timestamp with time zone, replayable boolean, was text, becomes text)
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) IS 'What becomes of the job of each lead: a state (the same as before: only its user and tag change), changed (that is noted), erased, or null: nothing. A lead may stand in the list once for each transaction that changed it.';
 
 CREATE FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
@@ -290,7 +278,6 @@ CREATE FUNCTION leadhook.describe_blocked() RETURNS jsonb
 CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) RETURNS TABLE(leads json, prompts json, keys json)
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     AS ...;
@@ -322,19 +309,15 @@ CREATE FUNCTION leadhook.describe_keys() RETURNS jsonb
 CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer DEFAULT NULL::integer) RETURNS TABLE(lead_id text, lead json, prompts json)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'auto'
     SET enable_seqscan TO 'on'
     SET enable_nestloop TO 'off'
     SET seq_page_cost TO '100'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) IS 'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
-
 CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
 
@@ -360,12 +343,9 @@ CREATE FUNCTION leadhook.duration_bucket(p_ms numeric) RETURNS integer
 CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
 
 CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -400,7 +380,6 @@ CREATE FUNCTION leadhook.existing_constraint(p_name text) RETURNS text
 CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -410,8 +389,6 @@ CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS v
 CREATE FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS ...;
-
-COMMENT ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) IS 'Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.';
 
 CREATE FUNCTION leadhook.filter_leads(p_lead_ids text[], p_filter jsonb, p_limit integer) RETURNS TABLE(place bigint)
     LANGUAGE plpgsql STABLE
@@ -423,13 +400,10 @@ CREATE FUNCTION leadhook.filter_leads(p_lead_ids text[], p_filter jsonb, p_limit
 CREATE FUNCTION leadhook.find_answered(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'on'
     SET seq_page_cost TO '100'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.find_answered(p_lead_ids text[]) IS 'Those of these leads that have a row in llm_response.';
 
 CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) RETURNS record
     LANGUAGE plpgsql
@@ -448,6 +422,11 @@ CREATE FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_limit 
 
 CREATE FUNCTION leadhook.find_dashboard_webhooks() RETURNS text[]
     LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.find_due(p_now timestamp with time zone, OUT fresh timestamp with time zone, OUT low_priority timestamp with time zone, OUT suspect timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
 
@@ -482,7 +461,6 @@ CREATE FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with
 CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'on'
     SET enable_nestloop TO 'on'
@@ -490,8 +468,6 @@ CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text
     SET seq_page_cost TO '100'
     SET row_security TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) IS 'Those of these groups that have a prompts row, or with p_since one that is not older.';
 
 CREATE FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) RETURNS record
     LANGUAGE plpgsql
@@ -565,20 +541,13 @@ CREATE FUNCTION leadhook.has_changes(p_now timestamp with time zone) RETURNS boo
     SET enable_sort TO 'off'
     AS ...;
 
-CREATE FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS ...;
-
 CREATE FUNCTION leadhook.has_extension(p_name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
 CREATE FUNCTION leadhook.has_slices() RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
 
@@ -609,8 +578,6 @@ CREATE FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with tim
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) IS 'Whether the last lease of a job can''t have seen what one of these transactions changed.';
-
 CREATE FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -627,7 +594,7 @@ CREATE FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timesta
     AS ...;
 
 CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     AS ...;
 
 CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
@@ -638,32 +605,23 @@ CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
 CREATE FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) IS 'The next 500 leads behind the given one for which the prompts of this group matter, in the order of their ids.';
-
-CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) RETURNS boolean
+CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_checked text[], p_snapshot pg_snapshot, p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) IS 'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
-
-CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) RETURNS boolean
+CREATE FUNCTION leadhook.lease_next(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_probe boolean, p_checked text[], p_snapshot pg_snapshot, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[], OUT all_locked boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
 
 CREATE FUNCTION leadhook.list_failed_groups() RETURNS TABLE(error_code text, state text)
     LANGUAGE sql STABLE
@@ -727,23 +685,18 @@ CREATE FUNCTION leadhook.lock_claims() RETURNS void
 CREATE FUNCTION leadhook.lock_jobs(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) IS 'Locks the jobs of these leads without waiting. Returns those that another transaction has: a save or a renewal.';
 
 CREATE FUNCTION leadhook.lock_leases(p_leases leadhook.ending[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     SET row_security TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.lock_leases(p_leases leadhook.ending[]) IS 'Locks the jobs of these leases, and returns them with their lock_state. past: outcome and reason say how it ended, null: taken by another claim.';
 
 CREATE FUNCTION leadhook.lock_outbox() RETURNS void
     LANGUAGE plpgsql
@@ -777,42 +730,33 @@ CREATE FUNCTION leadhook.merge_costs(p_now timestamp with time zone) RETURNS voi
 CREATE FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) IS 'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
-
 CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) RETURNS TABLE(lead_id text, name text, linkedin_url text, location text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'on'
     SET enable_nestloop TO 'off'
     SET seq_page_cost TO '100'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) IS 'Name, address and location of each lead, as describe_leads has them.';
-
 CREATE FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters integer) RETURNS TABLE(user_id uuid, tag text, prompts json)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'on'
     SET enable_nestloop TO 'on'
     SET enable_material TO 'off'
     SET seq_page_cost TO '100'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters integer) IS 'The newest prompts row of each of these groups, cut as describe_leads cuts; of several the one with the greatest text.';
-
 CREATE FUNCTION leadhook.next_day(p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record DEFAULT NULL::record) RETURNS integer
+CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record DEFAULT NULL::record, p_due record DEFAULT NULL::record, p_has_keys boolean DEFAULT NULL::boolean) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     SET enable_seqscan TO 'off'
@@ -828,19 +772,15 @@ CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_limit i
 CREATE FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
-
 CREATE FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
@@ -850,8 +790,6 @@ CREATE FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_n
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-COMMENT ON FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) IS 'Up to p_limit users with groups that may be due, behind the given one and wrapping round, each with its first such tag.';
 
 CREATE TABLE leadhook.outbox (
     id bigint NOT NULL,
@@ -874,13 +812,10 @@ ALTER TABLE ONLY leadhook.outbox ALTER COLUMN lead_ids SET STORAGE EXTERNAL;
 CREATE FUNCTION leadhook.next_walk() RETURNS leadhook.outbox[]
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.next_walk() IS 'The outbox row that names no leads and whose turn it is, with those that are equal, all at one position.';
 
 CREATE FUNCTION leadhook.note_action(p_actor text, p_action text, p_parameters jsonb, p_reason text) RETURNS void
     LANGUAGE sql
@@ -905,13 +840,10 @@ CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook
 CREATE FUNCTION leadhook.note_first_lease(p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.note_first_lease(p_now timestamp with time zone) IS 'A time before which no lease ends. Under the claim lock.';
 
 CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -924,14 +856,11 @@ COMMENT ON FUNCTION leadhook.note_lead_changes() IS 'Trigger on all_leads and le
 CREATE FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'on'
     SET enable_nestloop TO 'off'
     SET seq_page_cost TO '100'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) IS 'Notes all groups of those of these leads that have others than their job''s, which changes between them, so that the prompts of each find them.';
 
 CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -951,8 +880,6 @@ CREATE FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_fi
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) IS 'Notes the tags that leads were dealt from last, of those users that have several.';
-
 CREATE FUNCTION leadhook.note_worker(p_worker text, p_call text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -968,7 +895,6 @@ CREATE FUNCTION leadhook.notice_restore() RETURNS void
 CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -988,7 +914,6 @@ CREATE FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table t
 CREATE FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid DEFAULT NULL::uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.quarantine_unreadable(p_token uuid, p_source text) RETURNS void
@@ -1017,15 +942,8 @@ CREATE FUNCTION leadhook.read_leases(p_items jsonb) RETURNS leadhook.ending[]
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.read_leases(p_items jsonb) IS 'The items, each lease once. Raises PT400 unless each names a lease.';
-
 CREATE FUNCTION leadhook.read_on_demand(p_results jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO ''
-    AS ...;
-
-CREATE FUNCTION leadhook.read_other(p_value anyelement, p_characters integer, p_most integer) RETURNS text
-    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS ...;
 
@@ -1035,10 +953,8 @@ CREATE FUNCTION leadhook.read_results(p_results jsonb) RETURNS leadhook.ending[]
     AS ...;
 
 CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer DEFAULT NULL::integer) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     AS ...;
-
-COMMENT ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) IS 'A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.';
 
 CREATE FUNCTION leadhook.read_webhook_answers(p_webhook_ids bigint[]) RETURNS TABLE(webhook_id bigint, status_code integer, error text, timed_out boolean, queued boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1057,14 +973,11 @@ CREATE FUNCTION leadhook.recall_changes(p_lead_ids text[]) RETURNS void
 CREATE FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_sort TO 'off'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) IS 'What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before: evidence for or against it.';
-
-CREATE FUNCTION leadhook.recent_figures(p_now timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION leadhook.recent_figures(p_now timestamp with time zone, p_max_age interval DEFAULT '00:00:10'::interval) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
@@ -1099,7 +1012,6 @@ CREATE FUNCTION leadhook.require_actor(p_actor text) RETURNS void
 CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
@@ -1108,12 +1020,9 @@ CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd nu
 CREATE FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) RETURNS TABLE(ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run integer, source text, replay_id bigint, eligible_at timestamp with time zone, leased_at timestamp with time zone, postponed boolean, changed boolean)
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) IS 'What each ending comes to: the next state of the job, the outcome of the attempt, what was bought and what it cost; with the job as it is.';
 
 CREATE FUNCTION leadhook.restore_jobs(p_jobs jsonb) RETURNS void
     LANGUAGE sql
@@ -1123,18 +1032,14 @@ CREATE FUNCTION leadhook.restore_jobs(p_jobs jsonb) RETURNS void
 CREATE FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) IS 'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';
 
 CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean DEFAULT false) RETURNS void
     LANGUAGE sql
@@ -1268,11 +1173,8 @@ CREATE FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp
 CREATE FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS ...;
-
-COMMENT ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) IS 'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
 
 CREATE FUNCTION leadhook.wanted_webhooks(p_leads integer) RETURNS integer
     LANGUAGE sql IMMUTABLE
@@ -1315,16 +1217,9 @@ CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     SET search_path TO ''
     AS ...;
 
-CREATE FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) RETURNS json
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS ...;
-
 CREATE FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) RETURNS json
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     AS ...;
-
-COMMENT ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) IS 'A text as read_value reads it; any other value as {"json": text}: the application''s JSON is never part of ours.';
 
 CREATE FUNCTION leadhook.write_answers(p_answers leadhook.ending[]) RETURNS void
     LANGUAGE plpgsql
@@ -1412,11 +1307,12 @@ CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integ
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with everything that their score needs. Repeated with the same token, it returns the same leases, and undoes those beyond p_limit. p_bare: only the leases, to find the lead whose reply fails. p_price: the maximum cost of a lead, which is reserved: lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes; {}: the price of the model is unknown, so nothing is leased while a budget is set; null: an older caller, for which nothing is reserved. p_model: what the keys are used for. p_probe: preferably a lead whose model calls do not fail. blocked_by: why nothing may be leased: paused, spent (a budget) or unpriced.';
 
 CREATE FUNCTION public.leadhook_deliveries(p_before bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 25) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1549,11 +1445,12 @@ CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) RETURNS
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. Outcomes: released, dead, lease_lost, gone; busy: another transaction has the row, try again soon. Repeating it after a lost reply gives the same answer.';
+COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) IS 'Ends leases without a result: retry (spends an attempt), returned (spends none) or dead. Outcomes: released, dead, lease_lost, gone; busy: another transaction has locked the row, so try again soon. It may be repeated after a lost reply.';
 
 CREATE FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 500, p_redo boolean DEFAULT false, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1569,11 +1466,12 @@ CREATE FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) RETURNS jso
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) IS 'Extends leases, expired ones too unless another claim has taken them, and keeps what was bought meanwhile; called: whether a model call began. Outcomes: renewed, lease_lost, gone; busy: another transaction has the row, so this lease is not extended now.';
+COMMENT ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) IS 'Extends leases, expired ones too unless another claim has taken them, and stores their checkpoints. called: whether a model call has begun. Outcomes: renewed, lease_lost, gone; busy: another transaction has locked the row, so this lease is not extended now.';
 
 CREATE FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1620,6 +1518,7 @@ CREATE FUNCTION public.leadhook_replay_slice() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
     AS ...;
@@ -1669,6 +1568,7 @@ CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jso
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
@@ -1680,6 +1580,7 @@ CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) R
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
@@ -1710,6 +1611,7 @@ CREATE FUNCTION public.leadhook_status() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
@@ -2363,7 +2265,7 @@ CREATE INDEX webhooks_by_age ON leadhook.webhooks USING btree (sent_at);
 
 CREATE INDEX webhooks_by_request ON leadhook.webhooks USING btree (request_id);
 
-CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE (((sent_to_llm)::text IS DISTINCT FROM 'true'::text) AND (octet_length(lead_id) <= 2000));
+CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE ((((sent_to_llm)::character varying)::text IS DISTINCT FROM 'true'::text) AND (octet_length(((lead_id)::character varying)::text) <= 2000));
 
 CREATE INDEX prompts_by_user_and_tag ON public.prompts USING btree (user_id, tag, created_at DESC);
 
@@ -2466,11 +2368,11 @@ REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids u
 REVOKE ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.apply_lead_changes(p_source text, OUT looked_at integer, OUT checked text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_lead_changes(p_source text, OUT looked_at integer, OUT checked text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval, OUT looked_at integer, OUT checked text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval, OUT looked_at integer, OUT checked text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.apply_walk(p_source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.apply_walk(p_source text) TO service_role;
@@ -2516,6 +2418,9 @@ GRANT ALL ON FUNCTION leadhook.check_triggers() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.choose_others(p_tried text[], p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.choose_others(p_tried text[], p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, p_user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) TO service_role;
@@ -2637,6 +2542,9 @@ GRANT ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_
 REVOKE ALL ON FUNCTION leadhook.find_dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_dashboard_webhooks() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_due(p_now timestamp with time zone, OUT fresh timestamp with time zone, OUT low_priority timestamp with time zone, OUT suspect timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_due(p_now timestamp with time zone, OUT fresh timestamp with time zone, OUT low_priority timestamp with time zone, OUT suspect timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
 
@@ -2690,9 +2598,6 @@ REVOKE ALL ON FUNCTION leadhook.grant_functions() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.has_extension(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_extension(p_name text) TO service_role;
 
@@ -2731,11 +2636,11 @@ GRANT ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) TO servi
 REVOKE ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_checked text[], p_snapshot pg_snapshot, p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_checked text[], p_snapshot pg_snapshot, p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.lease_next(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_probe boolean, p_checked text[], p_snapshot pg_snapshot, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[], OUT all_locked boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_next(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_probe boolean, p_checked text[], p_snapshot pg_snapshot, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[], OUT all_locked boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.list_failed_groups() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.list_failed_groups() TO service_role;
@@ -2797,8 +2702,8 @@ GRANT ALL ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], 
 REVOKE ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record, p_due record, p_has_keys boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record, p_due record, p_has_keys boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_limit integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_limit integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
@@ -2878,9 +2783,6 @@ GRANT ALL ON FUNCTION leadhook.read_leases(p_items jsonb) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.read_other(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.read_other(p_value anyelement, p_characters integer, p_most integer) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.read_results(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_results(p_results jsonb) TO service_role;
 
@@ -2896,8 +2798,8 @@ GRANT ALL ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) TO service_role
 REVOKE ALL ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone, p_max_age interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone, p_max_age interval) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.refreshes(p_operation text, p_table text) FROM PUBLIC;
 
@@ -3015,9 +2917,6 @@ GRANT ALL ON FUNCTION leadhook.work_on_release(p_release_id bigint) TO service_r
 
 REVOKE ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) TO service_role;

@@ -9,6 +9,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 from tests.conftest import PATIENCE_S, silent
+from tests.support.databases import connect_async
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import Migration, read_migrations
@@ -65,7 +66,7 @@ async def test_a_waiting_migrate_is_in_nobodys_way_for_long(database: Database) 
     """Writers queue behind a lock that is waited for: a second at most, as the installer steps back."""
     with busy_application(database):
         task = asyncio.create_task(migrate(database.conninfo, [*EVERY, CHANGE], silent, Patience(3, 0.5)))
-        writer = await database.connect_async()
+        writer = await connect_async(database)
         longest = 0.0
         while not task.done():
             started = monotonic()

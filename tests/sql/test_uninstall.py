@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from tests.conftest import PATIENCE_S, silent
 from tests.dump import dump
+from tests.support.databases import connect_async
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
@@ -173,7 +174,7 @@ async def test_a_waiting_uninstall_is_in_nobodys_way_for_long(installed: Databas
     with installed.connect(autocommit=False) as application:
         application.execute("update public.all_leads set scrapped = true")
         task = asyncio.create_task(uninstall(installed.conninfo, purge=True, report=silent, patience=EAGER))
-        writer = await installed.connect_async()
+        writer = await connect_async(installed)
         longest = 0.0
         until = monotonic() + 4
         while monotonic() < until:

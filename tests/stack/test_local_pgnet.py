@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.conftest import PATIENCE_S
+from tests.support.databases import connect_async
 
 from leadhook.local import pgnet
 from leadhook.local.database import Database
@@ -99,7 +100,7 @@ async def net(bare_database: Database) -> AsyncIterator[Net]:
     receiver = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.take)
-    async with TestServer(app, shutdown_timeout=0) as server, await bare_database.connect_async() as connection:
+    async with TestServer(app, shutdown_timeout=0) as server, await connect_async(bare_database) as connection:
         receiver.url = str(server.make_url("")).rstrip("/")
         yield Net(bare_database, connection, receiver)
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 from tests.support.clusters import PASSWORD
 
-from leadhook.local.database import Database, create_database, drop_database
+from leadhook.local.database import Database
 from leadhook.local.postgres import Cluster
 
 Row = dict[str, Any]
@@ -140,7 +141,7 @@ class Databases:
         )
 
     def template(self, name: str, fill: Callable[[Database], None], copy_of: Database | None = None) -> Database:
-        create_database(self.cluster.conninfo(), name, copy_of.name if copy_of else None)
+        self._create(name, copy_of.name if copy_of else "template1")
         database = self.named(name)
         fill(database)
         return database
@@ -149,7 +150,7 @@ class Databases:
         """A copy, which is dropped afterwards."""
         database = self._copy(template)
         yield database
-        drop_database(self.cluster.conninfo(), database.name)
+        self._drop(database)
 
     def kept(self, template: Database) -> Iterator[Database]:
         """One that looks like a new copy; if its rows alone were changed, a later test gets it again."""
@@ -163,7 +164,7 @@ class Databases:
             idle.append(kept)
         else:
             kept.close()
-            drop_database(self.cluster.conninfo(), database.name)
+            self._drop(database)
 
     def close(self) -> None:
         """Disconnect from those that no test uses any more."""
@@ -176,5 +177,22 @@ class Databases:
 
     def _copy(self, template: Database) -> Database:
         name = f"t_{secrets.token_hex(6)}"
-        create_database(self.cluster.conninfo(), name, template.name)
+        self._create(name, template.name)
         return self.named(name)
+
+    def _create(self, name: str, template: str) -> None:
+        """Empty, or a copy of another one that has no connections."""
+        statement = sql.SQL("create database {} owner postgres template {} strategy file_copy")
+        self._run(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+    def _drop(self, database: Database) -> None:
+        self._run(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database.name)))
+
+    def _run(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.cluster.conninfo(), autocommit=True) as connection:
+            connection.execute(statement)
+
+
+async def connect_async(database: Database, *, autocommit: bool = True) -> psycopg.AsyncConnection[Any]:
+    """Connect as the owner."""
+    return await psycopg.AsyncConnection.connect(database.conninfo, autocommit=autocommit)

@@ -24,51 +24,22 @@ class Database:
     def connect(self, *, autocommit: bool = True) -> psycopg.Connection:
         return psycopg.connect(self.conninfo, autocommit=autocommit)
 
-    async def connect_async(self, *, autocommit: bool = True) -> psycopg.AsyncConnection:
-        return await psycopg.AsyncConnection.connect(self.conninfo, autocommit=autocommit)
 
+def create_roles(superuser: str, *, postgres: str, authenticator: str) -> None:
+    """Create Supabase's roles, once per cluster, with these passwords of the two that log in over TCP.
 
-@dataclass(frozen=True)
-class RolePasswords:
-    """Passwords of the two roles that log in over TCP."""
-
-    postgres: str
-    authenticator: str
-
-
-def create_roles(superuser: str, passwords: RolePasswords) -> None:
-    """Create Supabase's roles, once per cluster. Passwords are sent as SCRAM verifiers, so that no log shows them."""
+    They are sent as SCRAM verifiers, so that no log shows them.
+    """
     with psycopg.connect(superuser) as connection:
         connection.execute((SQL / "roles.sql").read_bytes())
-        for role, password in (("postgres", passwords.postgres), ("authenticator", passwords.authenticator)):
+        for role, password in (("postgres", postgres), ("authenticator", authenticator)):
             verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
             statement = sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier))
             connection.execute(statement)
 
 
-def fill_database(superuser: str, *, old_regime: bool = False) -> None:
-    """Create Supabase's schemas and extensions in a database that belongs to `postgres`.
-
-    Args:
-        superuser: conninfo of the superuser for that database.
-        old_regime: use the default privileges of before 30 October 2026.
-    """
+def fill_database(superuser: str) -> None:
+    """Create Supabase's schemas and extensions in a database that belongs to `postgres`, as the superuser."""
     with psycopg.connect(superuser) as connection:
         connection.execute((SQL / "database.sql").read_bytes())
         connection.execute((SQL / "auth.sql").read_bytes())
-        if old_regime:
-            connection.execute((SQL / "old_default_privileges.sql").read_bytes())
-
-
-def create_database(superuser: str, name: str, template: str | None = None) -> None:
-    """Create a database owned by `postgres`, empty or as a copy of another one that has no connections."""
-    statement = sql.SQL("create database {} owner postgres template {} strategy file_copy").format(
-        sql.Identifier(name), sql.Identifier(template or "template1")
-    )
-    with psycopg.connect(superuser, autocommit=True) as connection:
-        connection.execute(statement)
-
-
-def drop_database(superuser: str, name: str) -> None:
-    with psycopg.connect(superuser, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

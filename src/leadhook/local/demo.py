@@ -149,10 +149,8 @@ def _console() -> Console:
     """Return the terminal, or a console wide enough for the table if there is none."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    console = Console(highlight=False, markup=False, emoji=False)
-    if console.is_terminal or "COLUMNS" in os.environ:
-        return console
-    return Console(highlight=False, markup=False, emoji=False, width=_PLAIN_WIDTH)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def _play(facts: dict[str, object], console: Console, check: Check) -> list[str]:

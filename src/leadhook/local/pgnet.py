@@ -7,7 +7,6 @@ for the end of the pause.
 Run it: `python -m leadhook.local.pgnet`, with DATABASE_URL naming the database, as superuser.
 """
 
-import argparse
 import asyncio
 import logging
 import os
@@ -258,19 +257,12 @@ def error_words(error: Exception) -> str:
     return next((said for kind, said in words if isinstance(error, kind)), "Failure when receiving data from the peer")
 
 
-async def serve(conninfo: str, pause_s: float) -> None:
-    async with working(conninfo, pause_s=pause_s) as task:
+async def serve(conninfo: str) -> None:
+    async with working(conninfo) as task:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         await asyncio.wait({task})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="a stand-in for pg_net's worker, for local development only")
-    parser.add_argument("--pause", type=float, default=PAUSE_S, help="seconds after each batch")
-    arguments = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-    uvloop.run(serve(os.environ["DATABASE_URL"], arguments.pause))
-
-
 if __name__ == "__main__":
-    main()
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    uvloop.run(serve(os.environ["DATABASE_URL"]))

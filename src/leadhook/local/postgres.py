@@ -31,7 +31,6 @@ SETTINGS = {
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
 }
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 def data_directory(state: Path) -> Path:
@@ -87,20 +86,14 @@ def _initdb(account: Account, command: list[str | Path]) -> None:
 
 
 class Cluster:
-    def __init__(
-        self, binaries: Binaries, data: Path, *, port: int, password: str, log: Path, careless: bool = False
-    ) -> None:
+    def __init__(self, binaries: Binaries, data: Path, *, port: int, password: str, log: Path) -> None:
         """Start it and wait until it answers.
-
-        Args:
-            careless: for tests: faster, but loses committed data if the machine crashes.
 
         Raises:
             CommandError: it did not start.
         """
-        settings = SETTINGS | (CARELESS if careless else {}) | {"port": str(port)}
         command = [str(binaries.postgres), "-D", str(data)]
-        for name, value in settings.items():
+        for name, value in (SETTINGS | {"port": str(port)}).items():
             command += ["-c", f"{name}={value}"]
         self.port = port
         self._password = password

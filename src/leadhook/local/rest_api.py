@@ -5,9 +5,9 @@ replaces them with the JWT of their role. Any other Authorization header passes 
 requests: a browser's preflight carries no key and is answered first, and refusals are readable.
 """
 
-import argparse
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,18 +27,7 @@ from leadhook.local.processes import Child
 POOL = 10
 PREFIX = "/rest/v1"
 READ_AT_ONCE_BYTES = 256 * 1024
-HOP_BY_HOP = frozenset(
-    [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ]
-)
+HOP_BY_HOP = frozenset(["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"])
 NO_KEY = ("No API key found in request", "No `apikey` request header or url param was found.")
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 ANY_METHOD = {"Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE", "Access-Control-Max-Age": "3600"}
@@ -94,7 +83,7 @@ class Gateway:
     keys: Keys
     session: aiohttp.ClientSession
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return preflight(request)
         if not request.path.startswith(f"{PREFIX}/"):
@@ -120,7 +109,7 @@ class Gateway:
         }
         return known.get(key)
 
-    async def _forward(self, request: web.BaseRequest, headers: CIMultiDict[str]) -> web.StreamResponse:
+    async def _forward(self, request: web.BaseRequest, headers: CIMultiDict[str]) -> web.Response:
         small = request.body_exists and (request.content_length or READ_AT_ONCE_BYTES + 1) <= READ_AT_ONCE_BYTES
         body = await request.read() if small else request.content if request.body_exists else None
         url = URL(self.upstream + request.raw_path.removeprefix(PREFIX), encoded=True)
@@ -130,22 +119,11 @@ class Gateway:
             async with self.session.request(
                 request.method, url, headers=headers, data=body, allow_redirects=False
             ) as answer:
-                return await relay(request, answer)
+                headers = end_to_end(answer.headers)
+                headers.popall("content-length", None)
+                return web.Response(status=answer.status, headers=headers, body=await answer.read())
         except aiohttp.ClientConnectionError:
             return refusal(HTTPStatus.BAD_GATEWAY, "An invalid response was received from the upstream server")
-
-
-async def relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = end_to_end(answer.headers)
-    if (answer.content_length or READ_AT_ONCE_BYTES + 1) <= READ_AT_ONCE_BYTES:
-        headers.popall("content-length", None)
-        return web.Response(status=answer.status, headers=headers, body=await answer.read())
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
-    async for chunk in answer.content.iter_any():
-        await response.write(chunk)
-    await response.write_eof()
-    return response
 
 
 def end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
@@ -178,19 +156,10 @@ async def serving(upstream: str, keys: Keys, port: int = 0) -> AsyncIterator[int
             await server.shutdown(timeout=1)
 
 
-async def serve(upstream: str, keys: Keys, port: int) -> None:
-    async with serving(upstream, keys, port):
+async def serve(upstream: str, port: str, keys: str) -> None:
+    async with serving(upstream, keys_of(Path(keys)), int(port)):
         await asyncio.Event().wait()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Kong's key rule before PostgREST, for local development only")
-    parser.add_argument("--upstream", required=True)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--keys", type=Path, required=True)
-    arguments = parser.parse_args()
-    uvloop.run(serve(arguments.upstream, keys_of(arguments.keys), arguments.port))
-
-
 if __name__ == "__main__":
-    main()
+    uvloop.run(serve(*sys.argv[1:]))

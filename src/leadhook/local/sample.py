@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
-from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
 _DATA: Final = Path(__file__).with_name("sample_data")
@@ -94,7 +93,5 @@ def _run(connection: psycopg.Connection, name: str, rows: list[Row]) -> None:
 
 
 def _now(connection: psycopg.Connection) -> datetime:
-    with connection.cursor(row_factory=scalar_row) as cursor:
-        cursor.execute("select clock_timestamp()")
-        now: datetime = cursor.fetchall()[0]
-    return now
+    [(now,)] = connection.execute("select clock_timestamp()").fetchall()
+    return cast("datetime", now)

@@ -19,13 +19,14 @@ import psycopg
 
 from leadhook.command_error import CommandError
 from leadhook.local.binaries import Binaries, locate
-from leadhook.local.database import Database, RolePasswords, create_roles, fill_database
+from leadhook.local.database import Database, create_roles, fill_database
 from leadhook.local.keys import Keys
 from leadhook.local.postgres import SUPERUSER, Cluster, create_cluster, end_orphan
 from leadhook.local.processes import Child, Supervisor, answers, is_free
 from leadhook.local.rest_api import PostgrestPorts, start_postgrest
 from leadhook.local.sample import insert_sample
 from leadhook.local.state import GOOGLE, State, is_of_a_stack, service_environment
+from leadhook.settings import read_variable
 
 DATABASE = "postgres"
 FAKE_KEYS = ("local-fake-key-1", "local-fake-key-2", "local-fake-key-3")
@@ -182,7 +183,9 @@ def _project_database(cluster: Cluster, keys: Keys) -> Database:
     )
     with psycopg.connect(database.admin_conninfo, autocommit=True) as connection:
         if not _found(connection, "select from pg_roles where rolname = 'authenticator'"):
-            create_roles(database.admin_conninfo, RolePasswords(keys.postgres_password, keys.authenticator_password))
+            create_roles(
+                database.admin_conninfo, postgres=keys.postgres_password, authenticator=keys.authenticator_password
+            )
         if not _found(connection, "select from pg_namespace where nspname = 'supabase_functions'"):
             connection.execute("alter database postgres owner to postgres")
             fill_database(database.admin_conninfo)
@@ -204,20 +207,20 @@ def _start_rest_api(stack: Stack, binaries: Binaries, database: Database) -> Non
         )
         supervisor.wait_for(supervisor.add(child), answers(ports.admin, "/ready"))
     with stack.step("gateway"):
-        arguments = [f"--upstream={ports.url}", f"--port={gateway_port}", f"--keys={state.keys_file}"]
+        arguments = [ports.url, str(gateway_port), str(state.keys_file)]
         child = stack.python("gateway", "leadhook.local.rest_api", *arguments)
         supervisor.wait_for(child, answers(gateway_port, "/rest/v1/", HTTPStatus.UNAUTHORIZED))
 
 
 def _start_gemini(stack: Stack) -> str:
     """Start the Gemini stand-in unless the environment names another Gemini; return the URL in use."""
-    named = os.environ.get("GEMINI_BASE_URL")
+    named = read_variable(os.environ, "GEMINI_BASE_URL")
     if named and is_of_a_stack(os.environ):
         stack.say("gemini      GEMINI_BASE_URL is ignored: it comes from `leadhook local env` of a stack")
     elif named:
         stack.say(f"gemini      {named}, from GEMINI_BASE_URL")
         return named
-    if os.environ.get("GEMINI_API_KEY"):
+    if read_variable(os.environ, "GEMINI_API_KEY"):
         stack.say("gemini      the real Gemini, because GEMINI_API_KEY is set; its answers cost money")
         return GOOGLE
     port = stack.ports["gemini"] = stack.state.port("gemini")
@@ -253,7 +256,7 @@ def _install_webhooks(stack: Stack, database: Database, url: str) -> str:
 
 def _provide_keys(database: Database) -> None:
     """Fill an empty gemini_api: with GEMINI_API_KEY, which also replaces fake keys, else with fake keys."""
-    real = os.environ.get("GEMINI_API_KEY")
+    real = read_variable(os.environ, "GEMINI_API_KEY")
     with database.connect(autocommit=False) as connection:
         if real:
             connection.execute("delete from public.gemini_api where api_key = any(%s)", [list(FAKE_KEYS)])

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
 
 from leadhook.command_error import CommandError
 from leadhook.local.keys import Keys, keys_of, write_private
@@ -150,14 +151,9 @@ def service_environment(facts: dict[str, object]) -> dict[str, str]:
 
 def psql_environment(facts: dict[str, object]) -> dict[str, str]:
     """Return libpq's variables: a password among the arguments of `psql` could be read by other users."""
-    url = urlsplit(str(facts["database_url"]))
-    return {
-        "PGHOST": url.hostname or "",
-        "PGPORT": str(url.port or 5432),
-        "PGUSER": unquote(url.username or ""),
-        "PGPASSWORD": unquote(url.password or ""),
-        "PGDATABASE": url.path.lstrip("/"),
-    }
+    given = conninfo_to_dict(str(facts["database_url"]))
+    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "dbname"}
+    return {name: str(given[option]) for name, option in names.items()}
 
 
 def is_of_a_stack(env: Mapping[str, str]) -> bool:
