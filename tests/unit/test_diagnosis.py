@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 
 from leadhook.domain.diagnosis import diagnose, explain
+from leadhook.domain.findings import Finding
 from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.phrases import moment
 
@@ -292,8 +293,9 @@ def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
 
 def test_a_trouble_of_the_service_is_told_where_it_matters() -> None:
     """A lead that waits for a worker, not one that lacks a part."""
-    assert "away" in explain(snapshot(job=job("ready")), ["The model is away."]).remarks[0]
-    assert explain(snapshot(eligibility=NO_PROMPTS), ["The model is away."]).remarks == ()
+    away = Finding("model_outage", "The model is away.")
+    assert "away" in explain(snapshot(job=job("ready")), [away]).remarks[0]
+    assert explain(snapshot(eligibility=NO_PROMPTS), [away]).remarks == ()
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def confirm(question: str, remedy: str) -> None:
-    """Ask on the terminal; returns when the answer is yes.
-
-    Args:
-        question: what is asked.
-        remedy: a sentence with the option that answers yes.
+    """Ask on the terminal; returns when the answer is yes. `remedy` names the option that answers so.
 
     Raises:
         CommandError: any other answer.

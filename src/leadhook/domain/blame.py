@@ -84,20 +84,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a lead whose model call failed.
-
-    Attributes:
-        outcome: as `Release.outcome`.
-        rule: why.
-        words: the evidence for it.
-        delay_s: until the lead is tried again.
-        failing: it is not decided yet who is to blame.
-        decide_after_s: an answer to another lead makes it due, but not before this; None: it makes no difference.
-    """
+    """What becomes of a lead whose model call failed, as `Release` has it."""
 
     outcome: Literal["retry", "returned", "dead"]
     rule: Rule
     words: str
+    """The evidence for it."""
     delay_s: float = 0.0
     failing: bool = False
     decide_after_s: float | None = None

@@ -110,8 +110,8 @@ class Explanation(LeadSnapshot, DiagnosedLead):
     """The last 20, newest first."""
 
 
-def explain(lead: LeadSnapshot, blockers: Sequence[str] = ()) -> Explanation:
-    """Diagnose a lead. `blockers`: why the service that was asked claims no leads now, a sentence each."""
+def explain(lead: LeadSnapshot, blockers: Sequence[Finding] = ()) -> Explanation:
+    """Diagnose a lead. `blockers`: why the service that was asked claims no leads now."""
     diagnosis = diagnose(lead)
     without_job: State = "untracked" if lead.eligibility is None or lead.eligibility.known else "unknown"
     relevant = blockers if diagnosis.code in _NEEDS_A_WORKER else ()

@@ -77,17 +77,14 @@ PARTIAL: Final = (Code.PAUSED, Code.BUDGET_SPENT, Code.BUDGET_TOO_SMALL)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem of the installation.
-
-    Attributes:
-        code: the kind of problem: a `Code`, or that of a failure of the engine or of the database.
-        sentence: the problem, and what it means for leads.
-        remedy: the command to run or the step to take.
-    """
+    """One problem of the installation, or the state of one lead."""
 
     code: str
+    """A `Code`, a `DiagnosisCode`, or that of a failure of the engine or of the database."""
     sentence: str
+    """The problem, and what it means for leads."""
     remedy: str = ""
+    """The command to run or the step to take."""
 
     def __str__(self) -> str:
         return f"{self.sentence} {self.remedy}".strip()

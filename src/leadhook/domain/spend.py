@@ -71,22 +71,17 @@ def highest_price(prices: Iterable[Price]) -> Price:
 
 @dataclass(frozen=True)
 class CallLimits:
-    """Maximum sizes of the calls of one step.
-
-    Attributes:
-        calls: calls per step.
-        fixed_tokens: input per call, in addition to lead and prompts.
-        extra_tokens: additional input per step, for the answer that a repair call sends back.
-        output_tokens: output per step, including thoughts.
-        lead_bytes: bytes of the lead per call.
-        prompts_bytes: bytes of the prompts per call.
-    """
+    """Maximum sizes of the calls of one step."""
 
     calls: int
     fixed_tokens: int
+    """Input per call, in addition to lead and prompts."""
     extra_tokens: int
+    """Input per step, for the answer that a repair call sends back."""
     output_tokens: int
+    """Per step, including thoughts."""
     lead_bytes: int
+    """Per call, as those of the prompts."""
     prompts_bytes: int
 
 

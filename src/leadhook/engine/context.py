@@ -12,20 +12,16 @@ from leadhook.observability.observer import Observer
 
 @dataclass(frozen=True)
 class EngineContext:
-    """The adapters, and values that do not change while the engine runs.
-
-    Attributes:
-        worker_name: the name of this process, which the database records with every lease.
-        tariff: None if the model's price is unknown.
-        injection_check: whether a high score of a lead that looks manipulative is confirmed by a second one.
-        faults: shared by all parts; `Engine.health` reads it.
-    """
+    """The adapters, and values that do not change while the engine runs."""
 
     store: Store
     scorer: Scorer
     worker_name: str
+    """The name of this process, which the database records with every lease."""
     tariff: Tariff | None = None
+    """None if the model's price is unknown."""
     injection_check: bool = True
+    """Whether a high score of a lead that looks manipulative is confirmed by a second one."""
     timing: Timing = field(default_factory=Timing)
     observer: Observer = field(default_factory=Observer)
     faults: Faults = field(default_factory=Faults)

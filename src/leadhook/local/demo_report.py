@@ -2,11 +2,10 @@
 
 import json
 import math
-import os
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final
 
 import psycopg
 from psycopg.rows import class_row
@@ -17,12 +16,9 @@ from rich.text import Text
 
 from leadhook.local.processes import ask
 from leadhook.local.sample import Sample
-from leadhook.prices import price_here
 from leadhook.terminal import printable
 
 _QUERY: Final = (Path(__file__).parent / "sql" / "demo_rows.sql").read_bytes()
-_MILLION: Final = 1_000_000
-_ROUNDING_USD: Final = 1e-6
 _WIDE: Final = 110
 _LEAD: Final = 18
 _LEAD_WIDE: Final = 22
@@ -83,38 +79,13 @@ def read_rows(connection: psycopg.Connection, sample: Sample) -> list[DemoRow]:
         return cursor.execute(_QUERY, arguments).fetchall()
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The usage that the stand-in reports; `usd` is None if the model has no price."""
-
-    calls: int
-    usd: float | None
-
-    def __sub__(self, before: Self) -> "Counted":
-        usd = None if self.usd is None or before.usd is None else self.usd - before.usd
-        return Counted(self.calls - before.calls, usd)
-
-
-def calls_counted(gemini_url: str) -> Counted | None:
-    """Return the usage at this address, or None if no stand-in answers there."""
+def calls_counted(gemini_url: str) -> int | None:
+    """Return the number of calls that the stand-in at this address has answered, or None if none is there."""
     answer = ask(gemini_url, "/usage") if gemini_url.startswith("http:") else None
     if answer is None or answer[0].getheader("X-Stand-In") is None:
         return None
-    counted: dict[str, Any] = json.loads(answer[1])
-    return Counted(counted["calls"], _cost_of_calls(counted))
-
-
-def _cost_of_calls(counted: dict[str, Any]) -> float | None:
-    """Return the cost of the stand-in's tokens at the service's prices."""
-    used, tokens, model = set(counted["by_model"]), counted["tokens"], price_here(os.environ)
-    if not used:
-        return 0.0
-    if model.price is None or used != {model.name.removeprefix("models/")}:
-        return None
-    cached = tokens.get("cached", 0)
-    spent = (tokens["prompt"] - cached) * model.price.input + cached * model.price.cached
-    spent += (tokens["output"] + tokens["thinking"]) * model.price.output
-    return float(spent / _MILLION)
+    calls: int = json.loads(answer[1])["calls"]
+    return calls
 
 
 def show_table(rows: list[DemoRow], console: Console) -> None:
@@ -186,10 +157,10 @@ def show_last(rows: list[DemoRow], console: Console) -> None:
             console.print(_text(f"{row.label}: {took}"))
 
 
-def show_summary(rows: list[DemoRow], counted: Counted | None, console: Console) -> None:
-    """Show the totals. `counted` is None if the real Gemini answered."""
+def show_summary(rows: list[DemoRow], counted: int | None, console: Console) -> None:
+    """Show the totals. `counted` is the number of calls, None if the real Gemini answered."""
     answered = [row for row in rows if row.answered]
-    calls = sum(row.calls for row in rows) if counted is None else counted.calls
+    calls = sum(row.calls for row in rows) if counted is None else counted
     by = "as the service counted" if counted is None else "counted by the stand-in"
     a_lead = f"{calls / len(answered):.2f} a lead" if answered else "no lead answered"
     tokens_in, tokens_out = sum(row.input_tokens for row in rows), sum(row.output_tokens for row in rows)
@@ -203,7 +174,8 @@ def show_summary(rows: list[DemoRow], counted: Counted | None, console: Console)
     console.print(f"commit → saved       {_spread([row.saved_ms for row in answered])}")
     console.print(f"model calls          {calls} {by}, {a_lead}")
     console.print(f"tokens               {tokens_in:,} in, {tokens_out:,} out")
-    console.print(f"cost                 {_cost(rows, len(answered), counted)}")
+    billed = "" if counted is None else ", as if it were billed"
+    console.print(f"cost                 {_cost(rows, len(answered))}{billed}")
 
 
 def faults(rows: list[DemoRow]) -> list[str]:
@@ -221,18 +193,12 @@ def faults(rows: list[DemoRow]) -> list[str]:
     return [*unanswered, *unannounced] if rows else ["NO LEADS: the sample is not in the database"]
 
 
-def _cost(rows: list[DemoRow], answered: int, counted: Counted | None) -> str:
+def _cost(rows: list[DemoRow], answered: int) -> str:
     known = [row.cost_usd for row in rows if row.cost_usd is not None]
     if not known:
         return "unknown: the model has no price (GEMINI_PRICE_FILE)"
-    total = sum(known)
-    a_lead = f"${total / answered:.5f} a lead, " if answered else ""
-    spent = f"{a_lead}${total:.5f} in all, as if it were billed"
-    if counted is None or counted.usd is None:
-        return f"{a_lead}${total:.5f} in all"
-    if abs(counted.usd - total) < _ROUNDING_USD:
-        return f"{spent}; the stand-in counted the same"
-    return f"{spent}; BY THE STAND-IN'S OWN COUNT ${counted.usd:.5f}"
+    a_lead = f"${sum(known) / answered:.5f} a lead, " if answered else ""
+    return f"{a_lead}${sum(known):.5f} in all"
 
 
 def _spread(values: list[int | float | None] | list[float | None]) -> str:

@@ -110,12 +110,10 @@ class Observer:
         log.warning(Event.LEASE_LOST, lead_id=claimed.lead_id, fence=claimed.fence, outcome=outcome.value)
 
     def lead_finished(self, lease: ReportedLease, outcome: LeaseOutcome, reason: str | None) -> None:
-        """A lease ended: write the one log line of the attempt, its metrics, and its line in the operator log.
+        """A lease ended, as the database says: write the one log line of the attempt, and count it.
 
-        Args:
-            lease: the lease; released without a `Release`, it is an on-demand request whose answer is not saved.
-            outcome: the database's answer; an accepted release is logged with the outcome that it asked for.
-            reason: the database's reason, if any.
+        An accepted release is logged with the outcome that it asked for. Released without a `Release`, it is an
+        on-demand request whose answer is not saved.
         """
         claimed, release = lease.claimed, lease.release
         score = lease.checkpoint.score if lease.checkpoint else None

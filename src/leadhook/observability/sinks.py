@@ -109,9 +109,6 @@ class Sink(QueueListener):
     """A queue and the thread that delivers its lines, in order.
 
     Subclasses call `start` at the end of their constructor.
-
-    Attributes:
-        trouble: why the sink currently accepts no lines; None if it does.
     """
 
     most_lines = 1000
@@ -123,6 +120,7 @@ class Sink(QueueListener):
         self.lines: Final = LineQueue() if lines is None else lines  # an empty one may be false
         super().__init__(self.lines)
         self.trouble: str | None = None
+        """Why it accepts no lines now."""
         self._failing_since: float | None = None
         self._failure_reported_at = 0.0
         self._drops_reported = 0

@@ -88,10 +88,7 @@ class Admins:
         )
 
     async def authenticate(self, headers: Headers, address: str) -> str:
-        """Check the bearer token of a request to the API.
-
-        Returns:
-            The actor.
+        """Check the bearer token of a request to the API, and return the actor.
 
         Raises:
             Problem: 403 if ADMIN_TOKENS is not set, 401 for a missing or wrong token, 429 after too many of them.
@@ -141,13 +138,6 @@ def _network(address: str) -> str:
 
 
 async def require_admin(request: Request[Any]) -> str:
-    """Let only an admin pass.
-
-    Returns:
-        The actor for the audit, as from `Admins.authenticate`.
-
-    Raises:
-        Problem: 401, 403 or 429.
-    """
+    """Let only an admin pass, and return the actor, as `Admins.authenticate` does."""
     admins: Admins = request.state["admins"]
     return await admins.authenticate(request.scope["headers"], request.client.host if request.client else "")

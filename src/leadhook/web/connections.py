@@ -153,11 +153,7 @@ def bounded(app: Any, most_connections: int = MOST_CONNECTIONS, **more: Any) -> 
 
 
 def raise_file_limit(max_concurrency: int) -> int:
-    """Open as many files as the system allows.
-
-    Returns:
-        How many connections leave enough of them for the database and for model calls.
-    """
+    """Allow as many files as the system does; return how many connections leave enough for database and model."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:

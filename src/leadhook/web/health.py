@@ -113,7 +113,7 @@ class Readiness:
             if self._asked_at is None or self._clock() - self._asked_at >= FRESH_S:
                 self._database = await self._ask()
                 self._asked_at = self._clock()
-        engine = self.find_blockers()
+        engine = self.blockers()
         # If the database is unavailable, both report it, but the engine knows since when.
         database = (
             reason for reason in self._database.reasons if not any(str(e).startswith(str(reason)) for e in engine)
@@ -122,11 +122,8 @@ class Readiness:
         warnings = (*map(_setting, self._warnings()), *self._database.warnings)
         return Findings(reasons, tuple(warning for warning in warnings if warning not in reasons))
 
-    def blockers(self) -> tuple[str, ...]:
+    def blockers(self) -> tuple[Finding, ...]:
         """Return why this process claims no leads, without querying the database."""
-        return tuple(map(str, self.find_blockers()))
-
-    def find_blockers(self) -> tuple[Finding, ...]:
         health = self._engine()
         if health is None:
             return (_STARTING,)

@@ -110,17 +110,7 @@ class WebhookSum:
         self._window = _Window()
 
     def accepted(self, *, by: str, kind: str, age_s: int, hints: int, woke: bool, needed: bool, seconds: float) -> None:
-        """Count an authenticated webhook.
-
-        Args:
-            by: how it was authenticated.
-            kind: the change that it reports.
-            age_s: its age according to its timestamp.
-            hints: the number of ids in it.
-            woke: whether it woke the dispatcher.
-            needed: whether it would have without the limit for late webhooks.
-            seconds: duration of the request.
-        """
+        """Count an authenticated webhook. `needed`: it would wake the dispatcher but for the limit of late ones."""
         _COUNTERS["woke" if woke else "late" if needed else "not_needed"].inc()
         window = self._window
         window.by[by] += 1

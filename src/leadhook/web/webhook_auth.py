@@ -31,12 +31,7 @@ Given = Mapping[bytes, bytes | None]
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """The webhook is not authentic.
-
-    Attributes:
-        reason: `snake_case`, only for the log; to the sender, all refusals look the same.
-        skew_s: the difference of the clocks, if the signature is valid.
-    """
+    """The webhook is not authentic, for a reason that only the log has; `skew_s` is known if the signature is valid."""
 
     def __init__(self, reason: str, skew_s: int | None = None) -> None:
         super().__init__(reason)
@@ -102,10 +97,7 @@ def by_name(headers: Headers) -> Given:
 
 
 def verify(headers: Given, body: bytes, *, keys: Sequence[bytes], now_s: int) -> int:
-    """Check the signature; the caller limits the age.
-
-    Returns:
-        The age of the timestamp in seconds, negative if it is in the future.
+    """Check the signature, and return its age in seconds, negative if it is in the future; the caller limits it.
 
     Raises:
         Refused: no signature matches a key, or a header is malformed.

@@ -27,7 +27,7 @@ async def show(visit: Visit) -> Response:
     store = visit.state["store"]
     status, overview = await store.status(), await store.overview()
     findings = check_everything(status, visit.state["sweep_interval_s"])
-    blockers = visit.state["readiness"].find_blockers()
+    blockers = visit.state["readiness"].blockers()
     dead = status.jobs.get("dead", 0)
     return visit.live_page(
         "overview_live.html",
