@@ -15,9 +15,9 @@ Rule = Literal["answer", "setting", "key", "refused", "given_up", "paid_enough",
 """The rules of `decide` and `reconsider`, as the metric `leadhook_decisions_total` names them."""
 
 RESTS_S: Final = (60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0)
-"""How long a key rests after its first failure, the second in a row, and so on, while other keys are answered."""
+"""How long a key rests after each failure in a row, while other keys are answered."""
 PROBE_S: Final = 64.0
-"""While no key and no lead is answered, one is tried about once a minute."""
+"""While no call succeeds, one key and one lead are tried about once a minute."""
 FIRST_PAUSE_S: Final = 2.0
 OWN_PAUSE_S: Final = 600.0
 """The longest pause of a lead that fails while others are answered; otherwise `PROBE_S`."""
@@ -28,15 +28,15 @@ PAID_PAUSE_S: Final = 8.0
 PAID_OUTAGE_PAUSE_S: Final = 3_660.0
 """The same while none is: it outlasts an hour. The next answer to another lead ends it."""
 PAID_ATTEMPTS: Final = 2
-"""So many attempts at a step are spent, the first on two calls perhaps; then a further call needs evidence."""
+"""Attempts at a step before a further call needs evidence; the first may make two calls."""
 REFUSALS: Final = 3
-"""A lead is refused so often before it is to blame."""
+"""Refusals of a lead before it is to blame."""
 LATELY_S: Final = 600.0
-"""What happened to other leads and keys counts as evidence for so long."""
+"""How long what happened to other leads and keys counts as evidence."""
 IN_A_ROW: Final = 3
-"""So many different leads, refused one after the other with no answer in between, are the installation's fault."""
+"""Leads refused one after the other, with no answer in between, that make it the installation's fault."""
 AT_ONCE: Final = 2
-"""So many different leads are it if they are all that was in flight."""
+"""The same if they are all that was in flight."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from leadhook.domain.facts import Facts, in_utc
 from leadhook.domain.forecast import TextSize
@@ -84,10 +84,8 @@ class Overview(Facts):
     """Of the last 30 days; always ten, from 0 to 90."""
 
 
-class LeadSearch(BaseModel):
+class LeadSearch(Facts):
     """A lead must match every given field. The fields of a replay's filter mean the same as there."""
-
-    model_config = ConfigDict(frozen=True)
 
     q: str | None = None
     """The name or company contains this, in either case, or it is the lead's id."""
@@ -106,11 +104,8 @@ class LeadSearch(BaseModel):
     until: Moment | None = None
 
     def fields(self) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in self.model_dump(mode="json", exclude_none=True).items()
-            if value != ""
-        }  # fmt: skip
+        given = self.model_dump(mode="json", exclude_none=True)
+        return {name: value for name, value in given.items() if value != ""}
 
     def replay_filter(self) -> dict[str, Any] | None:
         """Return the filter that replays exactly these leads; None if no filter can: replay them by id."""
@@ -315,9 +310,7 @@ class AuditEntry(Facts):
     reason: str | None = None
 
 
-class AuditFilter(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class AuditFilter(Facts):
     action: Action | None = None
     actor: str | None = None
     user_id: UUID | None = None

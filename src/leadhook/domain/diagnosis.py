@@ -481,7 +481,7 @@ def _fix_webhooks(lead: LeadSnapshot) -> str:
     return fix_delivery(webhook) if webhook is not None else CHECK_SERVICE
 
 
-_OUTCOMES: Final = {
+OUTCOMES: Final = {
     "saved": "answered and saved",
     "saved_without_message": "scored and saved, but without a message",
     "unwanted": "scored, but no longer eligible, so nothing was written",
@@ -491,9 +491,10 @@ _OUTCOMES: Final = {
     "returned": "released without spending an attempt",
     "lease_expired": "the lease expired",
 }
+"""How an attempt ended, in words."""
 
 
 def _outcome(attempt: Attempt) -> str:
-    outcome = _OUTCOMES.get(attempt.outcome, attempt.outcome)
+    outcome = OUTCOMES.get(attempt.outcome, attempt.outcome)
     reason = attempt.reason or attempt.error_code
     return f"{outcome}: {clause(reason)}." if reason else f"{outcome}."

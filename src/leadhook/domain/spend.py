@@ -85,7 +85,7 @@ class CallLimits:
     prompts_bytes: int
 
 
-class ReservationTerms(BaseModel):
+class ReservationTerms(Facts):
     """What the database needs to reserve a lead's maximum cost: a fixed part, and one per byte of its texts."""
 
     lead_usd: float

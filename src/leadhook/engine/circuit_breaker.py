@@ -22,7 +22,7 @@ from leadhook.engine.timing import Wakeup
 Fact = TypeVar("Fact")
 
 MOST_LEADS: Final = 100
-"""So many of the latest leads are remembered."""
+"""Number of leads remembered."""
 FIRST_FAILURE_S: Final = 60.0
 """At a lead's first failure, answers to calls of the last minute count."""
 

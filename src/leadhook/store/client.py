@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel
-
+from leadhook.domain.facts import Facts
 from leadhook.domain.job import (
     Batch,
     ClaimRequest,
@@ -123,7 +122,7 @@ async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Asy
         yield SupabaseStore(transport)
 
 
-class _BareClaim(BaseModel):
+class _BareClaim(Facts):
     leads: tuple[LeaseRef, ...] = ()
 
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from leadhook.domain.console import (
     Audit,
     AuditFilter,
@@ -20,6 +18,7 @@ from leadhook.domain.console import (
     Overview,
     Progress,
 )
+from leadhook.domain.facts import Facts
 from leadhook.domain.lead import Prompts
 from leadhook.domain.replays import ReplayCount
 from leadhook.domain.status import Scope
@@ -30,12 +29,12 @@ from leadhook.store.replies import read_lead
 PAGE: Final = 25
 
 
-class _LeadInput(BaseModel):
+class _LeadInput(Facts):
     lead: dict[str, Any] | None = None
     prompts: Prompts | None = None
 
 
-class _Redeemed(BaseModel):
+class _Redeemed(Facts):
     redeemed: bool
 
 

@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
-
 from leadhook.domain.evaluation import AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
+from leadhook.domain.facts import Facts
 from leadhook.domain.job import ApiKey
 from leadhook.store.calls import Calls
 from leadhook.store.replies import read_lead
 
 
-class _Leads(BaseModel):
-    leads: list[dict[str, Any]] = Field(default_factory=list)
+class _Leads(Facts):
+    leads: tuple[dict[str, Any], ...] = ()
     keys: tuple[ApiKey, ...] = ()
     admission: OpenAdmission
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from leadhook.domain.console import LeadSearch
-from leadhook.domain.diagnosis import explain
+from leadhook.domain.diagnosis import OUTCOMES, explain
 from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.lead_snapshot import FLAGS
 from leadhook.domain.replays import Outcome
@@ -22,14 +22,7 @@ MOMENTS: Final = {
     "eligible": "eligible",
     "claimed": "claimed",
     "called": "first model call",
-    "saved": "answer saved",
-    "saved_without_message": "score saved without a message",
-    "unwanted": "scored, but no longer eligible",
-    "refused": "the application refused the answer",
-    "retry": "failed, to be retried",
-    "dead": "failed for good",
-    "returned": "released",
-    "lease_expired": "lease expired",
+    **OUTCOMES,
 }
 """The events of the timeline in words."""
 
