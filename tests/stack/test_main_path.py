@@ -305,7 +305,7 @@ def test_where_a_lead_stands_is_told_over_http(stack: Project) -> None:
     stack.run("select public.leadhook_pause(%s, null, 'ada', 'a test')", user)
     stack.run("insert into public.prompts (user_id, tag) values (%s, %s)", user, tag)
     poll(lambda: explanation()["diagnosis"] == "paused", lambda: f"{explanation()}")
-    assert f"User {user} has been paused since" in explanation()["sentence"]
+    assert f"The work of user {user} has been paused since" in explanation()["sentence"]
 
     stack.run("select public.leadhook_resume(%s, null, 'ada')", user)
     stack.wait_for_answers([lead])
