@@ -77,7 +77,7 @@ begin
     from leadhook.list_keys() as k
   );
 exception when undefined_table or undefined_column or insufficient_privilege then
-  return '{"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": null, "parked": []}';
+  return jsonb '{"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": null, "parked": []}';
 end
 $$;
 
