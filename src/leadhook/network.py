@@ -66,7 +66,10 @@ _loaded: Final = cache(_load)
 
 def without_credentials(url: str) -> str:
     """Return the URL without user, password, query and fragment, for people to read."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        return "an address that is not a URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

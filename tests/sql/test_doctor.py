@@ -152,6 +152,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     ("webhooks", "fault", "`whsec_…`"): "select vault.update_secret(id, 'hunter2') from vault.decrypted_secrets"
     " where name = 'leadhook_webhook_secret'",
     ("webhooks", "fault", "is not usable"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
+    ("webhooks", "fault", "Invalid IPv6"): "select vault.update_secret(id, 'http://[::1/x') " + ADDRESS,
     ("webhooks", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
     (
         "webhooks",

@@ -268,12 +268,14 @@ def test_release_without_a_terminal_wants_a_yes(leadhook: Run, recorder: _Record
         "https://example.com/a b",
         "https://example.com/#leads",
         "http://example.com:99999/",
+        "http://[::1",
     ],
 )
-def test_webhooks_install_refuses_what_the_database_could_not_send_it(leadhook: Run, url: str) -> None:
-    code, out, err = leadhook("webhooks", "install", "--url", url)
+@pytest.mark.parametrize("command", ["webhooks install --url", "doctor --service"])
+def test_an_address_that_no_one_could_call_is_refused(leadhook: Run, command: str, url: str) -> None:
+    code, out, err = leadhook(*command.split(), url)
     assert (code, out) == (2, "")
-    assert "for --url" in err
+    assert f"for {command.rsplit(maxsplit=1)[-1]}" in err
 
 
 def test_an_unknown_command_exits_2(leadhook: Run) -> None:

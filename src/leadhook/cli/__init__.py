@@ -80,20 +80,37 @@ app = _assemble()
 def main() -> None:
     make_writable()
     try:
-        if not set(sys.argv[1:]) - {"--help", "-h", "--version"}:
-            sys.exit(_assemble(listed=True)(sys.argv[1:]))
-        from leadhook.network import forget_key_log
-        from leadhook.settings import read_env_file
-
-        read_env_file(Path(".env"))
-        forget_key_log()
-        sys.exit(app(sys.argv[1:]))
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()  # here, because Python reports what fails later in its own words
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader closed the pipe, as in `leadhook status | head -1`. Python would report it once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader closed the pipe, as in `leadhook status | head -1`.
+        _discard_output()
+        sys.exit(1)
+    except OSError as error:
+        # The disk of the output is full, say, or the working directory was deleted.
+        _discard_output()
+        about = f": {error.filename}" if error.filename else ""
+        print_line(f"leadhook: {error.strerror or error}{about}", file=sys.stderr)
         sys.exit(1)
     except CommandError as error:
         print_line(f"leadhook: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _run(arguments: list[str]) -> int:
+    if not set(arguments) - {"--help", "-h", "--version"}:
+        return _assemble(listed=True)(arguments)
+    from leadhook.network import forget_key_log
+    from leadhook.settings import read_env_file
+
+    read_env_file(Path(".env"))
+    forget_key_log()
+    return app(arguments)
+
+
+def _discard_output() -> None:
+    """Python would report the same failure once more when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

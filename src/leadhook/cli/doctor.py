@@ -11,6 +11,7 @@ from leadhook.cli.output import entry, line, open_console, print_json
 from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
 from leadhook.domain.phrases import amount
+from leadhook.install.webhooks import check_url
 
 _SIGNS: Final = {
     Level.OK: ("ok", "green"),
@@ -21,12 +22,20 @@ _SIGNS: Final = {
 _NAMES_WIDTH: Final = 18
 
 
+def _check_service(_: object, url: str | None) -> None:
+    if url:
+        check_url(url)
+
+
 def doctor(
     *,
     live: Annotated[bool, Parameter(negative="", help="Check every key with Google, free of charge.")] = False,
     service: Annotated[
         str | None,
-        Parameter(help="The service's address, e.g. https://leads.example.com. Default: where webhooks are sent."),
+        Parameter(
+            validator=_check_service,
+            help="The service's address, e.g. https://leads.example.com. Default: where webhooks are sent.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:

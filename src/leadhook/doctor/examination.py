@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -66,9 +67,10 @@ async def examine(
 
 def _service_url(webhook_url: str | None, settings: Settings | None) -> str:
     """Where the database sends webhooks, else where the service listens with these settings."""
-    if webhook_url:
-        parts = urlsplit(webhook_url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    with suppress(ValueError):  # half an IPv6 address
+        parts = urlsplit(webhook_url or "")
+        if parts.netloc:
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if settings is None:
         return "http://127.0.0.1:8000"
     host = settings.host if settings.host not in _ALL_ADDRESSES else "127.0.0.1"
