@@ -40,7 +40,9 @@ def door() -> Iterator[Door]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.answer(503 if door.reasons else 200, json.dumps({"reasons": door.reasons}).encode())
+            self.answer(
+                503 if door.reasons else 200, json.dumps({"ready": not door.reasons, "reasons": door.reasons}).encode()
+            )
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))

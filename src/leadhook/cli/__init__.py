@@ -102,13 +102,15 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     if not set(arguments) - {"--help", "-h", "--version"}:
-        return _assemble(listed=True)(arguments)
+        listed: int = _assemble(listed=True)(arguments)
+        return listed
     from leadhook.network import forget_key_log
     from leadhook.settings import read_env_file
 
     read_env_file(Path(".env"))
     forget_key_log()
-    return app(arguments)
+    code: int = app(arguments)
+    return code
 
 
 def _discard_output() -> None:

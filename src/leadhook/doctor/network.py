@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import anyio.to_thread
+from pydantic import BaseModel, ValidationError
 
 from leadhook import network
 from leadhook.advice import key_problem
@@ -52,6 +53,11 @@ _LOG_REMEDIES: Final = {
 }
 
 
+class _ReadyAnswer(BaseModel):
+    ready: bool
+    reasons: tuple[str, ...]
+
+
 async def check_api(settings: Settings) -> list[Check]:
     """Ask the database for its status as the service does: over the API, with the service's key."""
     if problem := key_problem(settings):
@@ -84,11 +90,16 @@ async def check_service(url: str) -> list[Check]:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_READY_TIMEOUT_S)) as session,
             session.get(f"{url}/ready", proxy=network.proxy_for(url), ssl=network.trust()) as reply,
         ):
-            date, body = reply.headers.get("Date"), await reply.json(content_type=None)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+            status, date, body = reply.status, reply.headers.get("Date"), await reply.read()
+    except (aiohttp.ClientError, OSError) as error:
         words = f"No service answers at {network.without_credentials(url)}/ready ({type(error).__name__})."
         return [fault("service", words, "Start it: `leadhook serve`; or name its address with --service.")]
-    found = [_reported(url, str(code)) for code in (body.get("reasons") if isinstance(body, dict) else None) or ()]
+    try:
+        answer = _ReadyAnswer.model_validate_json(body)
+    except ValidationError:
+        words = f"Another server than leadhook answers at {network.without_credentials(url)}/ready (HTTP {status})."
+        return [fault("service", words, "Correct the address, or name the service's own with --service.")]
+    found = [_reported(url, code) for code in answer.reasons]
     found = found or [ok("service", f"The service at {network.without_credentials(url)} is ready.")]
     return found + check_date(date)
 
