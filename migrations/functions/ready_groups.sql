@@ -2,7 +2,7 @@
 -- and when a claim is due.
 -- A trigger notes the groups of jobs that become ready, in any transaction and without waiting. Only claims, under the claim lock, turn
 -- notes into groups and correct groups. A group's place (due_at, lead_id) is a lower bound of its ready leads.
--- Planner flags: callers of find_group, find_head and is_shut set them once, because these run in loops.
+-- Planner flags: callers of find_head and is_shut set them once, because these run for each group.
 
 set local check_function_bodies = off;
 
@@ -112,32 +112,6 @@ as $$
   where g.user_id = any (reopen_groups.p_user_ids) and g.shut
 $$;
 
--- Returns the next group after (p_user_id, p_tag) that may have due leads and is not shut; p_user_id null: the first.
-create or replace function leadhook.find_group(p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_tag text)
-returns leadhook.ready_groups
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_group leadhook.ready_groups;
-begin
-  if p_user_id is null then
-    select * into v_group
-    from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now
-    order by g.user_id, g.tag
-    limit 1;
-  else
-    select * into v_group
-    from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and (g.user_id, g.tag) > (p_user_id, p_tag)
-    order by g.user_id, g.tag
-    limit 1;
-  end if;
-  return v_group;
-end
-$$;
-
 -- Returns the first ready lead of a group, or nulls.
 create or replace function leadhook.find_head(p_group leadhook.ready_groups, out available_at timestamptz, out lead_id text)
 language plpgsql
@@ -239,18 +213,21 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_group leadhook.ready_groups;
-  v_due_at timestamptz;
+  v_due_at timestamptz := (
+    select h.available_at
+    from (
+      select g.*
+      from leadhook.ready_groups as g
+      where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now
+      order by g.user_id, g.tag
+      limit 20
+    ) as g
+    cross join lateral leadhook.find_head(g::leadhook.ready_groups) as h
+    where h.available_at <= p_now and not leadhook.is_shut(g.user_id, g.tag, p_now)
+    limit 1
+  );
 begin
-  for v_count in 1..20 loop
-    v_group := leadhook.find_group(p_low_priority, p_now, v_group.user_id, v_group.tag);
-    exit when v_group.user_id is null;
-    v_due_at := (leadhook.find_head(v_group)).available_at;
-    if v_due_at <= p_now and not leadhook.is_shut(v_group.user_id, v_group.tag, p_now) then
-      return v_due_at;
-    end if;
-  end loop;
-  return leadhook.find_earliest_due(p_low_priority, p_now);
+  return coalesce(v_due_at, leadhook.find_earliest_due(p_low_priority, p_now));
 end
 $$;
 
