@@ -32,8 +32,8 @@ insert into leadhook.controls default values on conflict do nothing;
 -- `leadhook uninstall` sets 'infinity'; the next installation applies this file again.
 update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
 
--- Changes that triggers append in the application's transaction, and that leadhook.apply_outbox applies to jobs. Without check constraints: each would be
--- prepared again for every statement of the application, and a refused row would be lost.
+-- Changes that triggers append in the application's transaction, and that leadhook.apply_outbox applies to jobs. Without check constraints: each
+-- would be prepared again for every statement of the application, and a refused row would be lost.
 create table if not exists leadhook.outbox (
   id bigint generated always as identity primary key,
   kind text not null,
@@ -68,7 +68,7 @@ create sequence if not exists leadhook.fences;
 --   none                                      ready                      queue_replay     an operator replays it
 --   ready                                     waiting, held, done, dead  restore_jobs     the replay is stopped: the previous state
 --   ready                                     leased                     lease_leads      a claim leases it
---   leased                                    ready                      return_leads     the same claim returns it: no budget, no key, the reply is too large, or a repeated claim has a lower limit
+--   leased                                    ready                      return_leads     the same claim returns it: no budget, no key, too large a reply, or repeated with a lower limit
 --   leased                                    done, waiting, dead        end_leases       saved, with or without a message; unwanted; refused, unusable, or out of attempts
 --   leased                                    ready                      end_leases       returned, or tried again later
 --   leased                                    ready, dead                expire_leases    its lease expired; dead after max_deaths in a row
@@ -158,8 +158,8 @@ create table if not exists leadhook.ready_notes (
 );
 create index if not exists ready_notes_due on leadhook.ready_notes (low_priority, due_at);
 
--- A lease and its result, as renew, save, release and on-demand requests pass it between functions: parsed from what the worker sends, then completed.
--- No table has a column of this type.
+-- A lease and its result, as renew, save, release and on-demand requests pass it between functions: parsed from what the worker sends, then
+-- completed. No table has a column of this type.
 do $$
 begin
   if to_regtype('leadhook.ending') is null then
@@ -374,8 +374,8 @@ create table if not exists leadhook.turns (
   served_at timestamptz not null default clock_timestamp()
 );
 
--- Costs by day and user; reservations are in the leased jobs, and leadhook.spend shows both. Each transaction adds a row, and merge_costs merges them:
--- under an old snapshot, a row that every save updates would become a growing chain of dead rows.
+-- Costs by day and user; reservations are in the leased jobs, and leadhook.spend shows both. Each transaction adds a row, and merge_costs merges
+-- them: under an old snapshot, a row that every save updates would become a growing chain of dead rows.
 create table if not exists leadhook.costs (
   day date, -- in UTC, when the lease ended
   user_id uuid,

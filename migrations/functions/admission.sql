@@ -399,7 +399,10 @@ begin
     'pauses', (
       select coalesce(jsonb_agg(to_jsonb(a)), '[]')
       from (
-        select p.user_id, p.tag, p.actor, p.reason, p.paused_at from leadhook.pauses as p order by p.user_id nulls first, p.tag nulls first limit p_limit
+        select p.user_id, p.tag, p.actor, p.reason, p.paused_at
+        from leadhook.pauses as p
+        order by p.user_id nulls first, p.tag nulls first
+        limit p_limit
       ) as a
     ),
     'budgets', (

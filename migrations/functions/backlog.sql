@@ -322,7 +322,9 @@ begin
     'sent', cardinality(v_sample) - cardinality(v_unsent),
     'size', (
       select to_jsonb(s)
-      from leadhook.measure_held_leads(array(select u.lead_id from unnest(v_unsent) as u (lead_id) where p_redo or u.lead_id <> all (v_answered))) as s
+      from leadhook.measure_held_leads(array(
+        select u.lead_id from unnest(v_unsent) as u (lead_id) where p_redo or u.lead_id <> all (v_answered)
+      )) as s
     ),
     'groups', (
       select coalesce(jsonb_agg(to_jsonb(g) || jsonb_build_object('held', (

@@ -280,7 +280,7 @@ begin
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.available_at is not null and j.state = 'ready' and j.low_priority = v_job.low_priority and j.available_at < least(v_job.available_at, p_now)
+        where j.state = 'ready' and j.low_priority = v_job.low_priority and j.available_at < least(v_job.available_at, p_now)
         order by j.available_at
         limit 1000
       ) as n
@@ -289,7 +289,7 @@ begin
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.available_at is not null and j.state = 'ready' and j.low_priority = v_job.low_priority and j.user_id = v_job.user_id and j.tag = v_job.tag
+        where j.state = 'ready' and j.low_priority = v_job.low_priority and j.user_id = v_job.user_id and j.tag = v_job.tag
           and j.available_at <= p_now and (j.available_at, j.lead_id) < (v_job.available_at, p_lead_id)
         order by j.available_at, j.lead_id
         limit 1000

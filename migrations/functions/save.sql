@@ -363,7 +363,8 @@ begin
   on conflict (lead_id, run) do update
   set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
     missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, claims = excluded.claims,
-    model = excluded.model, prompt_version = excluded.prompt_version, input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
+    model = excluded.model, prompt_version = excluded.prompt_version, input_version = excluded.input_version, written = excluded.written,
+    created_at = excluded.created_at;
 end
 $$;
 
