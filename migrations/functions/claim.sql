@@ -48,7 +48,7 @@ $$;
 
 -- Returns up to p_limit due leads of these users, in turns of one lead per user, up to p_each for each. The tags of a user take turns too,
 -- from the one after the last turn on. misplaced: groups that have no due lead, with the place of their first ready lead, or null. The
--- place of other groups moves only now and then, because each move leaves a dead row, as does each lead that it passes.
+-- place of other groups moves only occasionally, because each move leaves a dead row, as does each lead that it passes.
 create or replace function leadhook.deal_leads(
   p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[],
   out lead_ids text[], out user_ids uuid[], out tags text[], out misplaced leadhook.ready_groups[]
@@ -373,7 +373,7 @@ as $$
   where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
 $$;
 
--- Returns the leads leased by this token, for the reply. A lead that was deleted meanwhile is left out, and its lease expires. json, not
+-- Returns the leads leased by this token, for the reply. A lead that was deleted in the meantime is left out, and its lease expires. json, not
 -- jsonb, here and in the reply: half a megabyte of leads is written once and never parsed.
 create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json, p_price jsonb)
 returns table (leads json, prompts json, keys json)

@@ -453,11 +453,6 @@ CREATE FUNCTION leadhook.find_foreign_code() RETURNS TABLE(table_name text, obje
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-CREATE FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) RETURNS leadhook.ready_groups
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS ...;
-
 CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -2556,9 +2551,6 @@ GRANT ALL ON FUNCTION leadhook.find_flagged_leads(p_after jsonb, p_limit integer
 
 REVOKE ALL ON FUNCTION leadhook.find_foreign_code() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_foreign_code() TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;

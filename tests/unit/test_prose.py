@@ -1,4 +1,4 @@
-"""Pages, settings, log events, `--help`, docstrings and comments contain no word of the deny-list below."""
+"""Pages, settings, log events, `--help`, docstrings and comments (SQL too) contain no word of the deny-list below."""
 
 import ast
 import io
@@ -131,11 +131,27 @@ def comments(file: Path) -> Iterator[tuple[int, str]]:
                 yield token.start[0], token.string
 
 
+_SQL_REMARK: Final = re.compile(r"--.*|comment on \w+ \S+[^;']*is\s+(?:'(?:[^']|'')*'\s*)+")
+
+
+def sql_remarks() -> Iterator[Line]:
+    """Return the comments of all SQL files, and those that they store in the database."""
+    for file in (
+        ROOT / "webhooks.sql",
+        *sorted((ROOT / "migrations").rglob("*.sql")),
+        *sorted((ROOT / "src").rglob("*.sql")),
+    ):
+        text = file.read_text()
+        for found in _SQL_REMARK.finditer(text):
+            yield f"{file.relative_to(ROOT)}:{text.count(chr(10), 0, found.start()) + 1}", _without_code(found[0])
+
+
 SOURCES: Final[dict[str, Callable[[], Iterator[Line]]]] = {
     **{page.relative_to(ROOT).as_posix(): partial(prose, page) for page in pages()},
     "settings": settings,
     "events": events,
     "help": command_help,
+    "sql": sql_remarks,
     **{f"src/leadhook/{package}": partial(remarks, package) for package in CHECKED},
     "tests": lambda: remarks_in((ROOT / "tests").rglob("*.py")),
 }
