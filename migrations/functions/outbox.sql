@@ -280,6 +280,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
+set jit = off
 as $$
 declare
   v_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
@@ -471,6 +472,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
+set jit = off
 as $$
 declare
   v_lead_ids text[];
@@ -552,6 +554,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
+set jit = off
 as $$
 declare
   v_user_ids uuid[];

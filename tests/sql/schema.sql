@@ -844,6 +844,7 @@ CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
+    SET jit TO 'off'
     AS ...;
 
 COMMENT ON FUNCTION leadhook.note_lead_changes() IS 'Trigger on all_leads and lead_details: appends the ids of leads for which the change may matter, and sends a webhook. Reads no table. security definer: the writers of the tables have no rights in leadhook. The exception blocks only read, so their subtransactions get no number and cost other sessions nothing; they handle columns that are missing or have a type without equality, which would be slower to look up in the catalog.';
@@ -861,6 +862,7 @@ CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
+    SET jit TO 'off'
     AS ...;
 
 COMMENT ON FUNCTION leadhook.note_prompts_changes() IS 'Trigger on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table. security definer: the writers of the table have no rights in leadhook.';
@@ -1058,6 +1060,7 @@ CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NUL
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
+    SET jit TO 'off'
     AS ...;
 
 COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) IS 'Notifies the service, after the commit, that there may be work: once per transaction, or up to eight times for thousands of leads, so that several processes wake up. Never raises; leadhook.webhooks has the result. security definer: the writers of the application''s tables may not read Vault or write leadhook.webhooks.';
