@@ -395,6 +395,7 @@ begin
     select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags, array_agg(j.fence) as fences
     from leadhook.jobs as j
     where j.claim_token = p_token
+    having count(*) > 0
   ),
   described as (
     select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as group_key, d.lead, d.prompts
