@@ -21,8 +21,7 @@ from langchain_google_genai import ChatGoogleGenerativeAI
 
 from leadhook.domain.lead import Prompts
 from leadhook.gemini.client import open_client
-from leadhook.gemini.parameters import SHAPES, Step, call_parameters, step_body
-from leadhook.gemini.prompts import fenced, system_instruction
+from leadhook.gemini.prompts import SHAPES, Step, call_parameters, fenced, step_body, system_instruction
 
 KEY = "visibly-fake-key"
 STEPS: tuple[Step, ...] = ("score", "message")

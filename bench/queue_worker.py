@@ -25,8 +25,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from leadhook.domain.lead import Prompts
 from leadhook.gemini.client import open_client
-from leadhook.gemini.parameters import SHAPES, Step, call_parameters, step_body
-from leadhook.gemini.prompts import fenced, system_instruction
+from leadhook.gemini.prompts import SHAPES, Step, call_parameters, fenced, step_body, system_instruction
 
 CONTACT_FROM = 50
 CONNECTIONS = 8

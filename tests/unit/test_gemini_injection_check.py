@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import CONTACT_FROM, Score, Usage
-from leadhook.gemini.client import GeminiClient, Reply
+from leadhook.gemini.answers import Reply
 from leadhook.gemini.rendering import render
 from leadhook.gemini.scorer import GeminiScorer
 from leadhook.local import sample
@@ -80,7 +80,7 @@ class Obedient:
 
 async def final_score(lead: Lead) -> Score:
     """The score that is saved, with the check on."""
-    scorer = GeminiScorer(cast("GeminiClient", Obedient()))
+    scorer = GeminiScorer(cast("Any", Obedient()))
     score, _ = await scorer.score(lead, Prompts(), KEY)
     return (await scorer.check(lead, Prompts(), KEY, score))[0] if score.needs_check else score
 

@@ -6,8 +6,17 @@ import pytest
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.gemini import limits, parameters, rendering
-from leadhook.gemini.prompts import TEMPLATES, fenced, input_version, prompt_version, system_instruction
+from leadhook.gemini import limits, rendering
+from leadhook.gemini import prompts as module
+from leadhook.gemini.prompts import (
+    TEMPLATES,
+    call_parameters,
+    fenced,
+    input_version,
+    prompt_version,
+    step_body,
+    system_instruction,
+)
 
 PROMPTS = Prompts(wildnet_data="We build pumps.", scoring_criteria_and_icp="Plants.", message_prompt="Be brief.")
 
@@ -86,13 +95,13 @@ def test_the_prompt_version_changes_with_what_it_is_made_of(monkeypatch: pytest.
         patch.setitem(TEMPLATES, "message", TEMPLATES["message"] + " ")
         seen.add(version())
     with monkeypatch.context() as patch:
-        patch.setattr(parameters, "_THINKING_LEVEL", "high")
+        patch.setattr(module, "_THINKING_LEVEL", "high")
         seen.add(version())
     with monkeypatch.context() as patch:
-        patch.setattr(parameters, "OUTPUT_TOKENS_FIRST", 1)
+        patch.setattr(module, "OUTPUT_TOKENS_FIRST", 1)
         seen.add(version())
     with monkeypatch.context() as patch:
-        patch.setitem(parameters._SCHEMAS["score"], "required", [])
+        patch.setitem(step_body("score")["generationConfig"]["responseJsonSchema"], "required", [])
         seen.add(version())
     with monkeypatch.context() as patch:
         patch.setitem(rendering.FIELDS, "bio", 1)
@@ -103,7 +112,7 @@ def test_the_prompt_version_changes_with_what_it_is_made_of(monkeypatch: pytest.
 
 def test_schemas_say_what_is_asked_for_and_nothing_of_ours() -> None:
     """No docstring, no title, and no keyword that Google's schemas lack; the evidence stands before the score."""
-    score, message = parameters._SCHEMAS["score"], parameters._SCHEMAS["message"]
+    score, message = (step_body(step)["generationConfig"]["responseJsonSchema"] for step in ("score", "message"))
 
     assert list(score["properties"]) == ["MATCHED", "MISSED", "RESPONSE", "SCORE", "SHOULD_CONTACT"]
     assert list(message["properties"]) == ["SUBJECT", "MESSAGE", "CLAIMS"]
@@ -113,7 +122,7 @@ def test_schemas_say_what_is_asked_for_and_nothing_of_ours() -> None:
 def test_no_call_sends_or_buys_more_than_the_limits_say() -> None:
     """Budgets set aside by them."""
     prompts = Prompts(wildnet_data="x" * limits.PROMPTS_CHARACTERS)
-    rooms = {parameters.call_parameters(more_room=more)["max_output_tokens"] for more in (False, True)}
+    rooms = {call_parameters(more_room=more)["max_output_tokens"] for more in (False, True)}
 
     assert max(map(len, TEMPLATES.values())) <= limits.TEMPLATE_CHARACTERS
     assert len(system_instruction("score", prompts)) <= limits.TEMPLATE_CHARACTERS + limits.PROMPTS_CHARACTERS

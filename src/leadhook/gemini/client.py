@@ -11,7 +11,6 @@ import os
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -25,8 +24,9 @@ from leadhook import network
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.results import Usage
+from leadhook.gemini.answers import Reply
 from leadhook.gemini.failures import check_reply, classify, timed_out
-from leadhook.gemini.parameters import Step, call_parameters, model_parameters, step_body
+from leadhook.gemini.prompts import Step, call_parameters, model_parameters, step_body
 
 CALL_LIMIT_S: Final = 60.0
 CHECK_LIMIT_S: Final = 10.0
@@ -43,17 +43,6 @@ _OTHERS_VARIABLES: Final = ("GOOGLE_", "GEMINI_", "CLOUDSDK_", "LANGCHAIN_", "LA
 _MOST_TOKENS: Final = 10_000_000
 """Five times what any model takes: a larger count would use up every budget, and the database could not store it."""
 _NO_FUNCTIONS = types.AutomaticFunctionCallingConfig(disable=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One model reply. The answer is complete only if `finish_reason` is `STOP`."""
-
-    text: str
-    finish_reason: str | None
-    block_reason: str | None
-    """Set if Google refused the prompt."""
-    usage: Usage
 
 
 class GeminiClient:

@@ -5,13 +5,11 @@ decides nothing: a high score of such a lead is checked by a second one without 
 """
 
 import re
-import tomllib
 import unicodedata
 from bisect import bisect_left
-from importlib import resources
 from typing import Final
 
-from leadhook.gemini.words import Finder
+from leadhook.gemini.words import Finder, load
 
 REACH: Final = 60
 """Maximum distance, in characters, between a word and one of its `near` words."""
@@ -20,9 +18,7 @@ LONGEST_WORD: Final = 100
 
 _MOST_PLACES: Final = 20
 _LONG_WORD: Final = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
-_SIGNALS: Final[dict[str, list[dict[str, list[str]]]]] = tomllib.loads(
-    (resources.files(__package__) / "injection_signals.toml").read_text(encoding="utf-8")
-)
+_SIGNALS: Final[dict[str, list[dict[str, list[str]]]]] = load("injection_signals.toml")
 _FINDER: Final = Finder(
     word for signals in _SIGNALS.values() for signal in signals for words in signal.values() for word in words
 )

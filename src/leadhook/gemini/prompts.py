@@ -1,7 +1,8 @@
-"""Builds prompts: the constant part first and byte-identical, the lead last and fenced as data.
+"""What a call sends: the constant part of the prompt first and byte-identical, the lead last and fenced as data.
 
 The constant part comes first because Gemini bills a repeated prefix at a tenth of the price. The lead comes last,
 between lines with a random code that its text cannot know, because it is scraped text that anyone may have written.
+Temperature and similar parameters are not set, because models from 3.6 on reject them.
 """
 
 import hashlib
@@ -10,19 +11,28 @@ import re
 import secrets
 from functools import lru_cache
 from importlib import resources
-from typing import Final
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.gemini.limits import PROMPTS_CHARACTERS
-from leadhook.gemini.parameters import Step, call_parameters, model_parameters, step_body
+from leadhook.gemini.answers import MessageAnswer, ScoreAnswer
+from leadhook.gemini.limits import OUTPUT_TOKENS_FIRST, OUTPUT_TOKENS_MORE_ROOM, PROMPTS_CHARACTERS
 from leadhook.gemini.rendering import FIELDS
 
+Step = Literal["score", "message"]
+
+SHAPES: Final[dict[Step, type[BaseModel]]] = {"score": ScoreAnswer, "message": MessageAnswer}
+
+_THINKING_LEVEL: Final = "low"
+"""Enough to compare a lead with criteria. All 3.x models support it; thoughts are billed as output."""
+_THINKING_TOKENS: Final = 512
+"""The equivalent for 2.x models, which have no levels: the smallest budget that all of them accept."""
 NOT_GIVEN: Final = "(not given)"
 
 TEMPLATES: Final[dict[Step, str]] = {
-    step: (resources.files(__package__) / "templates" / f"{step}.txt").read_text(encoding="utf-8")
-    for step in ("score", "message")
+    step: (resources.files(__package__) / "templates" / f"{step}.txt").read_text(encoding="utf-8") for step in SHAPES
 }
 
 
@@ -72,3 +82,46 @@ def _storable(text: str | None) -> str:
 
 def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def model_parameters(model: str) -> dict[str, Any]:
+    """Return the parameters shared by all calls."""
+    is_old = model.startswith("gemini-2")
+    return {"thinking_budget": _THINKING_TOKENS} if is_old else {"thinking_level": _THINKING_LEVEL}
+
+
+def call_parameters(*, more_room: bool = False) -> dict[str, Any]:
+    """Return the parameters of one call, with a higher token limit if the previous answer was cut off."""
+    return {
+        "response_mime_type": "application/json",
+        "max_output_tokens": OUTPUT_TOKENS_MORE_ROOM if more_room else OUTPUT_TOKENS_FIRST,
+    }
+
+
+def step_body(step: Step) -> dict[str, Any]:
+    """Return what is added to the request's body: the schema of the answer.
+
+    Given as a parameter instead, the SDK would parse the answer itself. Where a model repeats brackets or digits
+    without end, that raises and the token counts of a paid call are lost.
+    """
+    return _BODIES[step]
+
+
+class _Shared(dict[str, Any]):
+    """A part of all requests that nothing changes. The libraries would copy it, value by value, twice a call."""
+
+    def __deepcopy__(self, _: object) -> "_Shared":
+        return self
+
+
+def _bare(schema: Any) -> Any:
+    """Remove pydantic's titles and our docstrings, which the model does not need and which cost tokens."""
+    if not isinstance(schema, dict):
+        return schema
+    return {name: _bare(value) for name, value in schema.items() if name not in {"title", "description"}}
+
+
+_BODIES: Final[dict[Step, dict[str, Any]]] = {
+    step: {"generationConfig": _Shared(responseJsonSchema=_bare(shape.model_json_schema()))}
+    for step, shape in SHAPES.items()
+}

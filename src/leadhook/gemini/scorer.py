@@ -14,11 +14,10 @@ from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score, Usage
 from leadhook.gemini import facts, guardrails
 from leadhook.gemini import prompts as texts
-from leadhook.gemini.answers import MessageAnswer, ScoreAnswer
-from leadhook.gemini.client import GeminiClient, Reply, open_client
-from leadhook.gemini.parameters import Step
+from leadhook.gemini.answers import MessageAnswer, Remedy, Reply, ScoreAnswer, Unusable, read_reply
+from leadhook.gemini.client import GeminiClient, open_client
+from leadhook.gemini.prompts import Step
 from leadhook.gemini.rendering import Rendering, render, without_free_text
-from leadhook.gemini.validation import Remedy, Unusable, read_reply
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

@@ -5,18 +5,14 @@ contact or work, and when), which also find wordings that no list has.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
-from importlib import resources
 from typing import Any, Final
 
-from leadhook.gemini.words import FACTS, Finder
+from leadhook.gemini.words import FACTS, Finder, load
 
 _LEAK: Final[dict[str, Any]] = FACTS["leak"]
-_SENTENCES: Final[dict[str, dict[str, Any]]] = tomllib.loads(
-    (resources.files(__package__) / "sentences.toml").read_text(encoding="utf-8")
-)
+_SENTENCES: Final[dict[str, dict[str, Any]]] = load("sentences.toml")
 _WISHES: Final[dict[str, str]] = _SENTENCES.pop("wishes")
 _PRIVATE: Final = "private"
 """Of this, not even a question or a wish may speak."""

@@ -12,7 +12,15 @@ from typing import Any, Final
 from ahocorasick import Automaton
 from anyascii import anyascii
 
-FACTS: Final[dict[str, Any]] = tomllib.loads((resources.files(__package__) / "facts.toml").read_text(encoding="utf-8"))
+
+def load(name: str) -> Any:
+    """Return the content of one of this package's word lists."""
+    text = (resources.files(__package__) / name).read_text(encoding="utf-8")
+    return tomllib.loads(text) if name.endswith(".toml") else json.loads(text)
+
+
+FACTS: Final[dict[str, Any]] = load("facts.toml")
+WORDS: Final[dict[str, dict[str, list[str]]]] = load("words.toml")
 
 _WORD: Final = re.compile(r"[\w']+")
 _ACCENTS: Final = re.compile(
@@ -74,7 +82,7 @@ def places() -> dict[str, frozenset[str]]:
     The file has them folded, from Unicode's CLDR (territories and time zones) and a list of other large cities.
     """
     named: dict[str, frozenset[str]] = {}
-    for place, names in json.loads((resources.files(__package__) / "places.json").read_text(encoding="utf-8")).items():
+    for place, names in load("places.json").items():
         alone = frozenset([place])  # one set for all names of a place: most mean no other
         for name in names:
             named[name] = named[name] | alone if name in named else alone
@@ -87,8 +95,7 @@ def everyday() -> dict[str, frozenset[str]]:
 
     The file is made from Unicode's CLDR, in ten languages.
     """
-    kinds = json.loads((resources.files(__package__) / "everyday.json").read_text(encoding="utf-8"))
-    return {kind: frozenset(words) for kind, words in kinds.items()}
+    return {kind: frozenset(words) for kind, words in load("everyday.json").items()}
 
 
 @cache
