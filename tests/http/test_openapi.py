@@ -297,8 +297,3 @@ async def test_each_curl_line_does_what_it_says(service: Service, endpoint: Endp
     assert "$" not in command
     assert answer.is_success, answer.text
     assert answer.status_code in endpoint.answers
-
-
-def test_the_document_is_plain_json() -> None:
-    document = describe(ENDPOINTS)
-    assert json.loads(json.dumps(document)) == document

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from leadhook.observability.redaction import redactor
 
-from .conftest import AS_ADMIN, Service
+from .conftest import Service
 
 KEY = "visibly-fake-key-of-a-caller"
 TERMS = {
@@ -140,15 +140,6 @@ async def test_what_can_not_be_processed_is_refused(
     assert [error["pointer"] for error in answer.json().get("errors", [])] == (pointers or [])
     assert KEY not in answer.text
     assert service.engine.processed == []
-
-
-@pytest.mark.parametrize("path", ["process-lead", "process-leads"])
-async def test_a_body_that_is_too_large_or_no_json_is_refused(service: Service, path: str) -> None:
-    large = await service.client.post(f"/{path}", content=b" " * (8 * 1024 * 1024 + 1), headers=AS_ADMIN)
-    form = await service.client.post(f"/{path}", data={"api_key": KEY}, headers=AS_ADMIN)
-    deep = await service.client.post(f"/{path}", content=b"[" * 100_000, headers=AS_ADMIN)
-
-    assert (large.status_code, form.status_code, deep.status_code) == (413, 415, 400)
 
 
 async def test_who_sends_no_token_is_told_how(service: Service) -> None:

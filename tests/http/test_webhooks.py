@@ -343,12 +343,6 @@ async def test_a_large_body_of_another_shape_costs_little_memory(service: Servic
     assert peak < 20 * len(body)
 
 
-async def test_only_post_is_allowed(service: Service) -> None:
-    answer = await service.client.get("/webhooks/leads")
-
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-
-
 async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> None:
     reported = anyio.Event()
 

@@ -145,12 +145,3 @@ def test_explain_shows_the_answer_and_why(operator: Operator, wired_supabase: Su
         assert words in out, words
     assert "\x1b" not in out
     assert "✗" not in out
-
-
-def test_answers_say_what_to_run_when_the_function_is_missing(operator: Operator, wired_supabase: Supabase) -> None:
-    """A database that is older than this program."""
-    with wired_supabase.database.connect() as owner:
-        owner.execute("drop function public.leadhook_answers")
-    code, out, err = operator(wired_supabase, "answers")
-    assert (code, out) == (1, "")
-    assert "public.leadhook_answers is missing or older than this service: run `leadhook migrate`" in err

@@ -156,20 +156,6 @@ def test_strange_leads_are_answered_like_others(stack: Project) -> None:
     stack.wait_for_answers([empty, long, json_text, emoji, quoted])
 
 
-def test_a_model_answer_that_postgres_cannot_store_is_cleaned(stack: Project, model: Model) -> None:
-    nul, surrogate = (f"Unstorable {lead}" for lead in new_ids(2))
-    model.order(
-        {"match": {"lead": nul}, "do": {"answer": "nul"}},
-        {"match": {"lead": surrogate}, "do": {"answer": "surrogate"}},
-    )
-    group, leads = stack.new_group(), new_ids(2)
-    stack.bring(leads[:1], group, name=nul, title="Chief pumps director")
-    stack.bring(leads[1:], group, name=surrogate, title="Chief pumps director")
-
-    stack.wait_for_answers(leads)
-    model.behave()
-
-
 def test_what_the_application_refuses_is_told_and_the_others_are_saved(stack: Project) -> None:
     group, leads = stack.new_group(), new_ids(50)
     stack.run(f"alter table public.llm_response add constraint not_him check (lead_id <> '{leads[17]}') not valid")

@@ -89,18 +89,3 @@ def test_a_replay_records_who_asked(project: Supabase, operator: Operator) -> No
     assert begun["actor"].startswith("cli:")
     listed = json.loads(operator(project, "replay", "list", "--limit", "1", "--json")[1])
     assert listed["replays"][0]["replay_id"] == begun["replay_id"]
-
-
-def test_a_command_that_costs_money_refuses_without_a_terminal(project: Supabase, operator: Operator) -> None:
-    for words in ("replay --tag founders", "backlog release", "budget set 0"):
-        code, _, err = operator(project, *words.split())
-        assert (code, "there is no terminal to ask at. --yes" in err) == (2, True), err
-
-
-def test_every_command_has_an_example() -> None:
-    for path in command_paths(app):
-        if not path.startswith("local "):
-            command = app
-            for name in path.split():
-                command = command[name]
-            assert f"For example: `leadhook {path}" in (command.default_command.__doc__ or ""), path

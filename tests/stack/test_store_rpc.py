@@ -127,15 +127,6 @@ async def test_parked_key_hands_nothing_out_until_it_returns(store: SupabaseStor
     assert status.keys.next_return_at is not None
 
 
-async def test_sweep_walks_its_round_to_the_end(store: SupabaseStore) -> None:
-    for _ in range(50):
-        piece = await store.sweep("w")
-        assert not piece.busy
-        if piece.round_finished:
-            return
-    pytest.fail("no round is that long")
-
-
 async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
     batch = await claim(store)
     await store.save("w", [result(lease) for lease in leases(batch)])
@@ -167,10 +158,3 @@ async def test_console_reads_what_the_service_wrote(store: SupabaseStore) -> Non
     with pytest.raises(StoreError) as refused:
         await store.search_leads(LeadSearch(state="dead"), after="{")
     assert refused.value.kind == "caller_bug"
-
-
-async def test_status_tells_what_is_installed(store: SupabaseStore) -> None:
-    status = await store.status()
-    assert status.webhook_setup.url_set
-    assert all(status.triggers.values())
-    assert set(status.triggers) >= {"all_leads", "lead_details", "prompts"}

@@ -11,13 +11,6 @@ async def signal() -> WakeSignal:
     return WakeSignal(Wakeup())
 
 
-async def test_many_webhooks_ask_for_one_claim(signal: WakeSignal) -> None:
-    signal.set()
-    signal.set()
-    assert signal.take() == ()
-    assert not signal.is_set
-
-
 async def test_hints_are_kept_once_and_in_order(signal: WakeSignal) -> None:
     signal.set(["b", "a"])
     signal.set(["a", "c"])
