@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from leadhook.observability.redaction import redactor
 
-from .conftest import Service
+from .conftest import AS_ADMIN, Service
 
 KEY = "visibly-fake-key-of-a-caller"
 TERMS = {
@@ -140,6 +140,13 @@ async def test_what_can_not_be_processed_is_refused(
     assert [error["pointer"] for error in answer.json().get("errors", [])] == (pointers or [])
     assert KEY not in answer.text
     assert service.engine.processed == []
+
+
+@pytest.mark.parametrize(("path", "mib"), [("process-lead", 1), ("process-leads", 8)])
+async def test_a_body_is_read_up_to_its_limit(service: Service, path: str, mib: int) -> None:
+    for beyond, status in ((0, 400), (1, 413)):
+        body = b" " * (mib * 1024 * 1024 + beyond)
+        assert (await service.client.post(f"/{path}", content=body, headers=AS_ADMIN)).status_code == status
 
 
 async def test_who_sends_no_token_is_told_how(service: Service) -> None:
