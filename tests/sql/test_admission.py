@@ -460,17 +460,6 @@ def test_budgets_and_claims_work_with_a_publication_of_all_tables(groups: Sql, d
     assert claim(groups)["leads"]
 
 
-def test_every_table_of_ours_has_a_primary_key(db: Sql) -> None:
-    """Replication, and tools that compare databases, need it."""
-    without = db.rows(
-        """select c.relname from pg_class as c
-        where c.relnamespace = 'leadhook'::regnamespace and c.relkind in ('r', 'p') and not exists (
-          select from pg_index as x where x.indrelid = c.oid and x.indisprimary
-        )"""
-    )
-    assert without == []
-
-
 def test_an_older_service_reserves_nothing_and_goes_on(groups: Sql) -> None:
     """It names no price at all; a deploy must not stop the work."""
     budget(groups, 100)
