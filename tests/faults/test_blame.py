@@ -179,7 +179,7 @@ ONE_LEADS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
 """Whose calls match, how they are answered, and what becomes of a lead that meets it each time while others do not."""
 
 
-def test_lead_alone_bears_what_befalls_it_alone(arena: Arena) -> None:
+def test_a_fault_of_one_lead_affects_that_lead_alone(arena: Arena) -> None:
     project = arena.project
     project.set_keys(*KEYS[:2])
     odd = dict(zip(ONE_LEADS, project.bring(len(ONE_LEADS), title="Chief pumps director"), strict=True))
@@ -324,7 +324,7 @@ def test_healthy_lead_does_not_wait_behind_poisonous_ones(arena: Arena) -> None:
 
 
 @pytest.mark.usefixtures("one_utc_day")
-def test_answers_without_token_counts_are_booked_at_the_dearest(arena: Arena) -> None:
+def test_answers_without_token_counts_are_booked_at_the_highest_cost(arena: Arena) -> None:
     """A budget ends them."""
     project = arena.project
     answer = json.dumps({"MATCHED": [], "MISSED": [], "RESPONSE": "No.", "SCORE": 10, "SHOULD_CONTACT": 0})

@@ -129,7 +129,7 @@ def knock(url: str, canaries: Canaries, admin: str, static: str) -> None:
     assert statuses == [202, 401, 422, 401, 422, 400, 404]
 
 
-def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: Arena, tmp_path: "Path") -> None:
+def test_no_canary_appears_anywhere_but_the_name_in_the_operators_file(arena: Arena, tmp_path: "Path") -> None:
     """Output, shipped records, the file, the database's records: of good answers, bad ones, refusals and outages."""
     project, canaries = arena.project, Canaries()
     leads = bring(arena, canaries)

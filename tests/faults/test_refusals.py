@@ -66,7 +66,7 @@ def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: Arena) ->
     assert project.model.repeated() == 0
 
 
-def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: Arena) -> None:
+def test_one_lead_that_cannot_be_written_in_time_stops_no_other(arena: Arena) -> None:
     project = arena.project
     project.model.behave(latency_ms=20)
     with trigger(project, "if new.name = 'bad' then loop perform pg_sleep(0.1); end loop; end if;"):

@@ -44,7 +44,7 @@ def bring_with(arena: Arena, count: int, **columns: object) -> list[str]:
     return leads
 
 
-def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(arena: Arena) -> None:
+def test_row_that_cannot_be_read_is_set_aside_and_its_neighbours_are_answered(arena: Arena) -> None:
     project = arena.project
     service = arena.serve(webhooks=True).wait_until_up()
     end = "select state, error_code, reason from leadhook.jobs where lead_id = %s"

@@ -78,7 +78,7 @@ SCHEMAS = [schema if schema == "no_keys" else pytest.param(schema, marks=pytest.
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_an_existing_project_is_served_and_given_back_as_it_was(project: Living, schema: str) -> None:
+def test_an_existing_project_is_served_and_left_as_it_was(project: Living, schema: str) -> None:
     project.run(EXISTING[schema].read_text())
     before = dump(project.database, "public")
     numbers = project.run("select sequencename::text, last_value from pg_sequences where schemaname = 'public'")

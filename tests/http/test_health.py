@@ -28,7 +28,7 @@ def unwell(service: Service, **changes: Any) -> None:
     service.engine.health = dataclasses.replace(HEALTHY, **changes)
 
 
-async def test_the_service_tells_its_name_and_version(service: Service) -> None:
+async def test_the_service_names_itself_and_its_version(service: Service) -> None:
     answer = await service.client.get("/")
 
     assert answer.json() == {"service": "leadhook", "status": "online", "version": __version__}
@@ -136,7 +136,7 @@ async def test_a_service_that_starts_is_not_ready_and_does_not_ask_the_database(
     assert service.store.asked == 0
 
 
-async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
+async def test_trouble_that_both_have_is_reported_once(service: Service) -> None:
     """The engine and the question for the status fail alike while the database is away."""
     unwell(service, fault="no connection", since=SINCE)
     service.store.on_status = StoreError("unavailable", "unreachable", "no connection")
@@ -145,7 +145,7 @@ async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
     assert answer.json()["reasons"] == ["No connection. Since 2026-11-23T07:00:00Z."]
 
 
-async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Service) -> None:
+async def test_a_key_of_the_wrong_role_is_a_reason_and_reported_once(service: Service) -> None:
     service.state["readiness"] = Readiness(
         status=service.store.status,
         engine=lambda: service.engine.health,
@@ -213,7 +213,7 @@ PRIVATE = "Müller GmbH, legal case 4711"
         (GOOD_STATUS, ("model_unknown", PRIVATE), ["model_unknown"], []),
     ],
 )
-async def test_strangers_are_told_codes_alone(
+async def test_strangers_see_codes_alone(
     service: Service,
     on_status: Status | Exception,
     fault: tuple[str, str] | None,

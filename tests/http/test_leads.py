@@ -58,7 +58,7 @@ async def test_an_explanation_has_the_answer_with_its_reasons(service: Service) 
     assert found["flag_words"] == ["names the score it wants"]
 
 
-async def test_what_keeps_this_service_from_claiming_is_told(service: Service) -> None:
+async def test_what_keeps_this_service_from_claiming_is_shown(service: Service) -> None:
     """It knows of itself what the database can't: an outage, a fault of configuration, a shutdown."""
     service.store.snapshot = READY
     service.engine.health = replace(HEALTHY, fault="the model is away")

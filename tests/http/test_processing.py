@@ -131,7 +131,7 @@ async def test_text_that_postgres_cannot_hold_is_cleaned(service: Service) -> No
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_can_not_be_processed_is_refused(
+async def test_what_cannot_be_processed_is_refused(
     service: Service, body: dict[str, Any], status: int, pointers: list[str] | None
 ) -> None:
     answer = await service.ask("POST", "/process-leads", TERMS | body)
@@ -149,7 +149,7 @@ async def test_a_body_is_read_up_to_its_limit(service: Service, path: str, mib: 
         assert (await service.client.post(f"/{path}", content=body, headers=AS_ADMIN)).status_code == status
 
 
-async def test_who_sends_no_token_is_told_how(service: Service) -> None:
+async def test_a_request_without_a_token_is_shown_how_to_send_one(service: Service) -> None:
     """The one break with the predecessor, which let in everyone."""
     answer = await service.client.post("/process-lead", json=TERMS | {"lead": LEAD})
 

@@ -119,7 +119,7 @@ async def test_a_body_that_never_ends_is_cut_off_at_the_limit(wire: Wire) -> Non
         assert b"application/problem+json" in answer
 
 
-async def test_a_client_that_hangs_up_disturbs_nobody(wire: Wire) -> None:
+async def test_a_client_that_hangs_up_disturbs_no_other(wire: Wire) -> None:
     async with await anyio.connect_tcp("127.0.0.1", wire.port) as stream:
         await stream.send(post(LENGTH + GOOD, BODY[:10]))
 

@@ -64,7 +64,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("who", STRANGERS)
-async def test_nobody_else_may(service: Service, who: str) -> None:
+async def test_no_one_else_may(service: Service, who: str) -> None:
     answer = await service.client.post(
         "/replay", json={"lead_ids": ["a"]}, headers=[(b"authorization", STRANGERS[who].encode("latin-1"))]
     )

@@ -177,7 +177,7 @@ async def test_a_query_of_another_shape_is_refused(service: Service, query: str)
     assert service.store.calls == []
 
 
-async def test_another_method_is_told_the_right_ones(service: Service) -> None:
+async def test_another_method_is_refused_with_the_right_ones(service: Service) -> None:
     answer = await service.ask("POST", "/replays/7")
 
     assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"DELETE", "GET", "HEAD"})

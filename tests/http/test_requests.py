@@ -46,7 +46,7 @@ async def test_head_is_answered_where_get_is(service: Service) -> None:
     assert (await service.client.head("/health")).status_code == 200
 
 
-async def test_a_failure_of_ours_tells_nothing_and_logs_all(service: Service) -> None:
+async def test_a_failure_of_ours_shows_nothing_and_logs_everything(service: Service) -> None:
     async def broken(_request: Request) -> Response:
         raise RuntimeError("private")
 

@@ -185,7 +185,7 @@ def test_all_wrong_settings_are_named_without_a_value_and_the_exit_code_is_2(sta
     assert "hunter2" not in service.err + service.out
 
 
-def test_an_occupied_port_is_told_before_any_lead_is_claimed(start: Start) -> None:
+def test_an_occupied_port_is_reported_before_any_lead_is_claimed(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         port = occupied.getsockname()[1]
         service = start(SERVE, **{**ENV, "PORT": str(port)})

@@ -219,7 +219,7 @@ def test_a_spent_budget_is_due_at_midnight_in_utc(groups: Sql) -> None:
     assert len(claim(groups)["leads"]) == 5
 
 
-def test_the_budget_of_a_user_holds_back_nobody_else(groups: Sql) -> None:
+def test_the_budget_of_a_user_holds_back_no_one_else(groups: Sql) -> None:
     """Two of four leads of the one, both of the other."""
     budget(groups, 2, groups.USER)
     batch = claim(groups)
@@ -334,7 +334,7 @@ def dear(keyed: Sql) -> Sql:
     return keyed
 
 
-def test_a_dear_lead_keeps_no_cheap_one_waiting(dear: Sql) -> None:
+def test_an_expensive_lead_keeps_no_cheap_one_waiting(dear: Sql) -> None:
     """Though it comes first, alone in its claim; only what fits is claimed, and there is no asking in circles."""
     cheap = claim(dear, price=DEAR)
     assert dear.ids_of(cheap) == [f"b-{number}" for number in range(5)]
@@ -422,7 +422,7 @@ def test_what_a_lease_cost_is_booked_when_it_ends(groups: Sql) -> None:
 
 
 @pytest.mark.parametrize("way", ["outbox", "save", "sweep"])
-def test_a_lead_erased_at_work_counts_as_wasted(groups: Sql, way: str) -> None:
+def test_a_lead_erased_while_leased_counts_as_wasted(groups: Sql, way: str) -> None:
     """What it may have bought is lost with it; the first process to notice books it, once."""
     budget(groups, 10, groups.USER)
     budget(groups, 10, OTHER_USER)

@@ -40,7 +40,7 @@ def test_a_bad_lead_of_a_walk_is_set_aside(db: Sql) -> None:
     assert (db.states(), db.count("leadhook.outbox")) == ({"bad-1": "dead", "good-1": "ready"}, 0)
 
 
-def test_a_lead_that_was_quarantined_comes_back_when_it_is_mended(db: Sql) -> None:
+def test_a_lead_that_was_quarantined_comes_back_when_it_is_fixed(db: Sql) -> None:
     db.eligible_lead("bad-1")
     db.poison()
     db.note_change("bad-1")
@@ -52,7 +52,7 @@ def test_a_lead_that_was_quarantined_comes_back_when_it_is_mended(db: Sql) -> No
     assert (db.states(), db.job("bad-1")["reason"]) == ({"bad-1": "ready"}, None)
 
 
-def test_a_lead_id_that_fits_no_index_stops_nobody(db: Sql) -> None:
+def test_a_lead_id_that_fits_no_index_stops_no_other_lead(db: Sql) -> None:
     """It can't even be set aside; the log has it."""
     monster = db.value("select string_agg(md5(g::text), '') from generate_series(1, 5000) as g")
     db.loosen()
@@ -113,7 +113,7 @@ def test_only_what_can_be_a_leads_fault_is_blamed_on_it(db: Sql, code: str, blam
     assert db.call("leadhook.blames_the_lead", p_sqlstate=code) is blamed
 
 
-def test_a_job_that_somebody_holds_is_put_back_for_later(db: Sql, connect: Callable[[], Sql]) -> None:
+def test_a_job_that_someone_holds_is_put_back_for_later(db: Sql, connect: Callable[[], Sql]) -> None:
     """Applying the outbox waits for no row: the save that holds it may itself wait for the application."""
     db.key()
     db.ready_job("held-by-save", state="leased")
@@ -136,7 +136,7 @@ def test_a_job_that_somebody_holds_is_put_back_for_later(db: Sql, connect: Calla
     assert db.ids_of(db.claim()) == ["held-by-save"]
 
 
-def test_a_hint_for_a_job_that_somebody_holds_is_forgotten(db: Sql, connect: Callable[[], Sql]) -> None:
+def test_a_hint_for_a_job_that_someone_holds_is_forgotten(db: Sql, connect: Callable[[], Sql]) -> None:
     """Hints are never stored."""
     db.key()
     db.ready_job("lead-1", state="waiting")

@@ -195,7 +195,7 @@ def test_a_held_lead_that_has_an_answer_stays_held(db: Sql) -> None:
     assert db.states() == {"answered": "held", "new": "ready"}
 
 
-def test_prompts_without_a_group_wake_nobody(db: Sql) -> None:
+def test_prompts_without_a_group_wake_no_one(db: Sql) -> None:
     """A prompts row may hold NULLs."""
     db.make_job("lead-1", state="waiting", user=None)
     db.note_prompts_changes(user=None)

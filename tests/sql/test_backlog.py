@@ -138,7 +138,7 @@ def test_a_dry_run_counts_what_a_release_lets_go(
     assert release(leadhook, **wish) == expected
 
 
-def test_status_tells_what_is_held_and_whose(leadhook: Run, db: Sql) -> None:
+def test_status_shows_what_is_held_and_whose(leadhook: Run, db: Sql) -> None:
     ids = hold(db, 3)
     answer(db, ids[0])
     said = shown(leadhook)

@@ -63,7 +63,7 @@ def test_a_repeated_claim_keeps_its_own_expired_leases(keyed: Sql) -> None:
     assert (again["fence"], again["attempts"]) == (lease["fence"], 0)
 
 
-def test_a_repeated_claim_without_a_key_gives_its_leads_back(keyed: Sql) -> None:
+def test_a_repeated_claim_without_a_key_releases_its_leads(keyed: Sql) -> None:
     """Nothing is handed out that can't be worked on; no attempt is spent."""
     token = uuid4()
     keyed.ready_job("lead-1")
@@ -108,7 +108,7 @@ def test_the_third_lease_in_a_row_that_expires_is_the_end(keyed: Sql) -> None:
     assert job["finished_at"] is not None
 
 
-def test_a_lead_that_was_given_back_in_between_is_not_suspected_any_more(keyed: Sql) -> None:
+def test_a_lead_that_was_released_in_between_is_not_suspected_any_more(keyed: Sql) -> None:
     """Only leases that expire in a row count."""
     keyed.ready_job("lead-1")
     for _ in range(4):
@@ -175,7 +175,7 @@ def test_a_lease_that_expired_costs_what_was_reserved_once_a_call_began(
     assert keyed.value("select coalesce(sum(wasted_usd), 0) from leadhook.costs") == booked
 
 
-def test_a_repeated_claim_with_a_smaller_limit_gives_the_rest_back(keyed: Sql) -> None:
+def test_a_repeated_claim_with_a_smaller_limit_releases_the_rest(keyed: Sql) -> None:
     """A reply that can't be read can be asked for again in parts; no attempt is spent."""
     for number in range(4):
         keyed.ready_job(f"lead-{number}")

@@ -93,7 +93,7 @@ def test_fences_only_grow(keyed: Sql) -> None:
     assert len(fences) == 5
 
 
-def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: Sql) -> None:
+def test_how_long_a_lead_waited_is_measured_by_the_databases_clock(keyed: Sql) -> None:
     keyed.note_change(keyed.eligible_lead("lead-1"))
     keyed.run("update leadhook.outbox set changed_at = changed_at - interval '90 s'")
     changed_at = keyed.value("select changed_at from leadhook.outbox")
@@ -362,7 +362,7 @@ def test_a_retry_is_due_when_its_time_comes(keyed: Sql) -> None:
     assert 5_000 < (next_due(keyed) or 0) <= 10_000
 
 
-def test_anybodys_lease_is_due_when_it_ends(keyed: Sql) -> None:
+def test_the_lease_of_any_worker_is_due_when_it_ends(keyed: Sql) -> None:
     """A worker that is awake takes over."""
     keyed.ready_job("lead-1")
     keyed.claim(worker="somebody else")

@@ -137,7 +137,7 @@ EACH: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
-def test_what_a_replay_can_not_select_is_replayed_by_id() -> None:
+def test_what_a_replay_cannot_select_is_replayed_by_id() -> None:
     """A text, an id and a flag are no fields of its filter, and everything is not meant by nothing."""
     assert LeadSearch(user_id=OTHER, tag="", score_min=0).replay_filter() == {"user_id": str(OTHER), "score_min": 0}
     for search_ in (LeadSearch(), LeadSearch(q="x", tag="a"), LeadSearch(lead_id="a"), LeadSearch(flag="any")):

@@ -255,7 +255,7 @@ async def test_doctor_names_each_way_in_which_webhooks_fail(
 
 
 @pytest.mark.usefixtures("pg_net_alive")
-async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: Database, door: Door) -> None:
+async def test_doctor_notices_a_service_that_refuses_the_webhook(wired_database: Database, door: Door) -> None:
     """The round trip shows what the database alone can't know."""
     door.status = 401
     (found,) = [f for f in await look(wired_database) if f.about == "round trip"]
@@ -388,7 +388,7 @@ async def test_doctor_asks_google_about_each_key(key: str, model: str, about: st
     assert key not in str(found)
 
 
-async def test_doctor_tells_when_google_can_not_be_asked() -> None:
+async def test_doctor_says_when_google_cannot_be_asked() -> None:
     (found,) = await ask_google(
         [{"fingerprint": "f00", "api_key": "visibly-fake-key"}], "gemini-x", "http://127.0.0.1:9"
     )

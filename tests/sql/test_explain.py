@@ -391,7 +391,7 @@ def test_ready_behind_others(keyed: Sql) -> None:
     assert "It is next." in explanation(keyed, "x").sentence
 
 
-def test_ready_and_nobody_works(ready: Sql) -> None:
+def test_ready_and_no_service_runs(ready: Sql) -> None:
     """A minute without a claim."""
     ready.age_job("a", 120)
     found = explanation(ready)

@@ -46,9 +46,7 @@ def picture(database: Database, bare: Sql) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("schema", EXISTING)
-async def test_an_existing_project_is_used_and_given_back_as_it_was(
-    bare_database: Database, bare: Sql, schema: str
-) -> None:
+async def test_an_existing_project_is_used_and_left_as_it_was(bare_database: Database, bare: Sql, schema: str) -> None:
     run_script(bare, EXISTING[schema])
     before, numbers = picture(bare_database, bare), bare.connection.execute(SEQUENCES).fetchall()
     await put_in(bare_database)
@@ -150,7 +148,7 @@ async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run
     assert "`leadhook backlog release` queues them" in said
 
 
-async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: Database, bare: Sql) -> None:
+async def test_the_plan_shows_what_is_there_and_changes_nothing(bare_database: Database, bare: Sql) -> None:
     run_script(bare, NO_KEYS)
     run_script(bare, "insert into public.prompts (user_id, tag) select distinct user_id, tag from public.all_leads")
     before = picture(bare_database, bare)

@@ -79,7 +79,7 @@ def test_release_answers_gone_for_a_lead_without_job(db: Sql) -> None:
     assert db.outcomes(db.release(db.release_of({"lead_id": "nobody", "fence": 1}))) == {"nobody": "gone"}
 
 
-def test_release_dead_runs_again_where_a_replay_was_asked_for_meanwhile(db: Sql) -> None:
+def test_release_dead_runs_again_where_a_replay_was_asked_for_in_the_meantime(db: Sql) -> None:
     db.release(db.release_of(db.leased_lead("a", attempts=3, replay_after=9), "dead", checkpoint=db.paid(90)))
     job = db.job("a")
     assert (job["state"], job["run"], job["attempts"], job["low_priority"]) == ("ready", 2, 0, True)

@@ -19,14 +19,14 @@ def test_renew_prolongs_a_lease_by_the_databases_clock(db: Sql) -> None:
     assert 25 < left <= 30
 
 
-def test_renew_prolongs_an_expired_lease_that_nobody_took(db: Sql) -> None:
+def test_renew_prolongs_an_expired_lease_that_no_one_took(db: Sql) -> None:
     """A slow renewal does not cost the lead."""
     lease = db.leased_lead("a")
     db.age_job("a", 3600)
     assert db.outcomes(renew(db, lease)) == {"a": "renewed"}
 
 
-def test_renew_refuses_a_lease_that_was_claimed_anew(keyed: Sql) -> None:
+def test_renew_refuses_a_lease_that_was_claimed_again(keyed: Sql) -> None:
     """The zombie hears lease_lost, the new holder keeps its lease."""
     old = keyed.leased_lead("a", fence=0)
     keyed.age_job("a", 3600)

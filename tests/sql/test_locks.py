@@ -23,7 +23,7 @@ def hold(other: Sql, lock: LiteralString) -> None:
 
 
 @pytest.mark.parametrize("lock", [DRAIN, SWEEP])
-def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(
+def test_a_sweep_does_nothing_while_another_one_applies_the_outbox_or_sweeps(
     db: Sql, connect: Connect, lock: LiteralString
 ) -> None:
     """It hears busy."""
@@ -39,7 +39,7 @@ def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(
 
 
 @pytest.mark.parametrize("lock", [CLAIM, DRAIN])
-def test_a_claim_does_nothing_while_somebody_else_claims_or_drains(
+def test_a_claim_does_nothing_while_another_one_claims_or_applies_the_outbox(
     keyed: Sql, connect: Connect, lock: LiteralString
 ) -> None:
     """It hears busy."""
@@ -62,7 +62,9 @@ def test_a_claim_does_nothing_while_somebody_else_claims_or_drains(
         ),
     ],
 )
-def test_a_replay_waits_for_the_drain(db: Sql, connect: Connect, function: str, arguments: dict[str, Any]) -> None:
+def test_a_replay_waits_for_the_outbox_lock(
+    db: Sql, connect: Connect, function: str, arguments: dict[str, Any]
+) -> None:
     """Its caller hears of the lock, and nothing is begun."""
     hurry(db, function)
     db.ready_job("a", state="done")
@@ -74,7 +76,7 @@ def test_a_replay_waits_for_the_drain(db: Sql, connect: Connect, function: str, 
     assert (db.states(), db.count("leadhook.replays")) == ({"a": "done"}, 0)
 
 
-def test_stopping_a_replay_waits_for_the_drain(db: Sql, connect: Connect) -> None:
+def test_stopping_a_replay_waits_for_the_outbox_lock(db: Sql, connect: Connect) -> None:
     """Its leads stay as they are in the meantime."""
     hurry(db, "public.leadhook_replay_stop")
     db.ready_job("a", state="done")
@@ -87,7 +89,7 @@ def test_stopping_a_replay_waits_for_the_drain(db: Sql, connect: Connect) -> Non
     assert db.states() == {"a": "ready"}
 
 
-def test_a_released_backlog_waits_for_the_drain(db: Sql, connect: Connect) -> None:
+def test_a_released_backlog_waits_for_the_outbox_lock(db: Sql, connect: Connect) -> None:
     """And stays held in the meantime."""
     hurry(db, "leadhook.release_backlog")
     db.ready_job("a", state="held")

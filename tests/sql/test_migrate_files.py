@@ -114,7 +114,7 @@ async def test_migrate_applies_statement_by_statement_where_a_file_says_so(datab
     assert LAST not in applied(database)
 
 
-async def test_migrate_tells_what_it_adds_to_a_table_that_was_there(bare_database: Database) -> None:
+async def test_migrate_shows_what_it_adds_to_a_table_that_was_there(bare_database: Database) -> None:
     """One partial index is ours; an index that all_leads lacks is advised, not made."""
     with bare_database.connect() as connection:
         connection.execute(EVERY[0].sql.encode())

@@ -177,7 +177,7 @@ def test_a_lead_that_no_table_knows_is_written_and_then_forgotten(wired: Sql) ->
     assert wired.answer("stranger")["score"] == 30
 
 
-def test_a_lead_that_is_deleted_meanwhile_is_not_written(db: Sql) -> None:
+def test_a_lead_that_is_deleted_in_the_meantime_is_not_written(db: Sql) -> None:
     """As long as its job is there: erasing a person is one DELETE, and their answer does not bring them back."""
     db.ready_job("a")
     db.run("delete from public.all_leads")

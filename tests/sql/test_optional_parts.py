@@ -71,7 +71,7 @@ async def look(database: Database) -> list[Check]:
 
 
 @pytest.mark.parametrize("sqlstate", RAISED)
-def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
+def test_a_vault_that_raises_keeps_no_one_from_status_writing_or_explaining(
     wired: Sql, wired_database: Database, sqlstate: str
 ) -> None:
     wired.key()
@@ -90,7 +90,7 @@ def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
 
 
 @pytest.mark.parametrize("sqlstate", ["22000", "P0004"])
-def test_a_pg_net_that_raises_keeps_nobody_from_writing_sweeping_or_explaining(
+def test_a_pg_net_that_raises_keeps_no_one_from_writing_sweeping_or_explaining(
     wired: Sql, wired_database: Database, sqlstate: str
 ) -> None:
     """Its answers are evidence, no more."""
@@ -111,7 +111,7 @@ def test_status_needs_no_rights_on_pg_net(wired: Sql, wired_database: Database) 
     wired.rpc("leadhook_explain", p_lead_id="nobody")
 
 
-async def test_doctor_says_that_vault_can_not_be_read_and_install_replaces_it(
+async def test_doctor_says_that_vault_cannot_be_read_and_install_replaces_it(
     wired: Sql, wired_database: Database
 ) -> None:
     wired.key()

@@ -325,7 +325,7 @@ def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: Sql) -> None:
     assert db.rows("select * from leadhook.jobs") == before
 
 
-def test_stop_does_not_lose_what_the_application_wants_meanwhile(db: Sql) -> None:
+def test_stop_does_not_lose_what_the_application_wants_in_the_meantime(db: Sql) -> None:
     """sent_to_llm went back to false while the lead was queued: it is scored as a fresh lead."""
     db.ready_job("a", state="done")
     db.run("update public.lead_details set sent_to_llm = true")
@@ -364,7 +364,7 @@ def test_stop_ends_a_replay_that_is_still_being_made(db: Sql) -> None:
     assert set(db.states().values()) == {"done"}
 
 
-def test_a_dry_run_tells_what_the_leads_cost_before(keyed: Sql) -> None:
+def test_a_dry_run_shows_what_the_leads_cost_before(keyed: Sql) -> None:
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id)
     leases = {lead["lead_id"]: lead for lead in keyed.claim(2)["leads"]}

@@ -42,7 +42,7 @@ def test_replay_of_a_dead_lead_keeps_what_was_bought(db: Sql) -> None:
     assert (job["state"], job["run"], job["checkpoint"], job["error_code"]) == ("ready", 2, db.paid(), None)
 
 
-def test_replay_of_a_done_lead_buys_anew(db: Sql) -> None:
+def test_replay_of_a_done_lead_buys_a_new_answer(db: Sql) -> None:
     """The old answer is written already."""
     db.ready_job("a", state="done", checkpoint=db.paid())
     replay(db, "a")
@@ -191,7 +191,7 @@ def test_replay_sends_one_webhook_and_only_for_work(wired: Sql) -> None:
     assert webhook == {"reason": "replay", "leads": 2}
 
 
-def test_replay_of_a_lead_that_can_not_be_evaluated(db: Sql) -> None:
+def test_replay_of_a_lead_that_cannot_be_evaluated(db: Sql) -> None:
     db.ready_job("bad", state="dead")
     db.ready_job("b", state="done")
     db.poison()

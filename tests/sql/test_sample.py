@@ -68,7 +68,7 @@ def test_one_more_lead_is_eligible_by_its_own_insert(database: Database) -> None
     assert scalar(database, ELIGIBLE) == 25
 
 
-def test_results_tell_where_each_lead_stands(database: Database) -> None:
+def test_results_show_the_state_of_each_lead(database: Database) -> None:
     sample = insert_sample(database.conninfo)
     with database.connect() as connection:
         connection.execute(

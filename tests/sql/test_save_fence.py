@@ -15,7 +15,7 @@ def test_save_refuses_a_stale_fence(keyed: Sql) -> None:
     assert keyed.answer("a")["score"] == 60
 
 
-def test_save_takes_an_expired_lease_that_nobody_took(db: Sql) -> None:
+def test_save_takes_an_expired_lease_that_no_one_took(db: Sql) -> None:
     """The answer is paid for and the fence still holds."""
     lease = db.leased_lead("a")
     db.age_job("a", 3600)

@@ -321,7 +321,7 @@ def test_save_never_passes_on_a_serialization_failure(db: "Sql") -> None:
     assert db.job("bad")["state"] == "leased"
 
 
-def test_save_of_a_lead_that_can_not_be_evaluated_saves_the_others(db: "Sql") -> None:
+def test_save_of_a_lead_that_cannot_be_evaluated_saves_the_others(db: "Sql") -> None:
     """Its row went bad while it was leased: it is dead with the reason, and its answer is kept."""
     leases = [db.leased_lead(lead_id) for lead_id in ("bad", "good")]
     db.poison()

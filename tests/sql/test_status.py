@@ -86,7 +86,7 @@ def test_status_of_a_wired_database(wired: Sql) -> None:
         "alter table public.all_leads disable trigger user",
     ],
 )
-def test_status_tells_which_table_is_not_watched(wired: Sql, change: LiteralString) -> None:
+def test_status_shows_which_table_is_not_watched(wired: Sql, change: LiteralString) -> None:
     wired.run(change)
     assert status(wired)["triggers"] == {"all_leads": False, "lead_details": True, "prompts": True, "gemini_api": True}
 
@@ -148,7 +148,7 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: Sql, da
     assert set(found["triggers"].values()) == {False}
 
 
-def test_status_tells_of_pauses_budgets_and_dollars(db: Sql) -> None:
+def test_status_shows_pauses_budgets_and_dollars(db: Sql) -> None:
     db.rpc("leadhook_pause", p_user_id=db.USER, p_tag="a", p_actor="ada", p_reason="why")
     db.rpc("leadhook_pause", p_actor="bo")
     db.rpc("leadhook_set_budget", p_user_id=db.USER, p_daily_usd=1, p_actor="ada")
@@ -167,7 +167,7 @@ def test_status_tells_of_pauses_budgets_and_dollars(db: Sql) -> None:
 
 
 @pytest.mark.parametrize("low", [False, True])
-def test_status_tells_how_long_the_oldest_ready_lead_waits(db: Sql, *, low: bool) -> None:
+def test_status_shows_how_long_the_oldest_ready_lead_waits(db: Sql, *, low: bool) -> None:
     db.ready_job("a", available_at="2099-01-01T00:00:00Z", low_priority=low)
     assert (status(db)["oldest_ready_ms"], status(db)["unclaimed_ms"]) == (None, None)
     db.ready_job("b", low_priority=low)

@@ -51,7 +51,7 @@ def test_sweep_puts_a_ready_lead_to_sleep_that_is_not_eligible_any_more(db: Sql)
     assert db.states() == {"a": "waiting", "replayed": "ready"}
 
 
-def test_sweep_does_not_wait_for_a_job_that_somebody_holds(db: Sql, connect: Connect) -> None:
+def test_sweep_does_not_wait_for_a_job_that_someone_holds(db: Sql, connect: Connect) -> None:
     """The next round will do."""
     db.make_job("gone", state="done")
     other = connect()
@@ -151,7 +151,7 @@ def test_sweep_needs_no_pg_net(db: Sql, database: Database) -> None:
         sweep(db)
 
 
-def test_sweep_begins_anew_after_a_round(db: Sql) -> None:
+def test_sweep_begins_again_after_a_round(db: Sql) -> None:
     """Its position is the start."""
     sweep(db)
     (controls,) = db.rows("select * from leadhook.controls")

@@ -61,14 +61,14 @@ def test_sweep_never_releases_what_is_held(db: Sql) -> None:
     assert (sweep(db)["made_ready"], set(db.states().values())) == (0, {"held"})
 
 
-def test_sweep_runs_the_backlog_where_told(db: Sql) -> None:
+def test_sweep_runs_the_backlog_where_controls_say_so(db: Sql) -> None:
     """controls.backlog = run: the local stack, the demo."""
     db.control(backlog="run")
     backlog(db, 3)
     assert sweep(db)["made_ready"] == 3
 
 
-def test_sweep_does_not_hold_leads_that_somebody_asked_for(db: Sql) -> None:
+def test_sweep_does_not_hold_leads_that_someone_asked_for(db: Sql) -> None:
     """Their prompts were saved after the installation; a row without a date says nothing."""
     backlog(db, 2)
     db.eligible_lead("asked", tag="new")
@@ -190,7 +190,7 @@ def test_sweep_applies_the_outbox_too(db: Sql) -> None:
     assert not reply["busy"]
 
 
-def test_sweep_sets_aside_a_lead_that_can_not_be_evaluated(db: Sql) -> None:
+def test_sweep_sets_aside_a_lead_that_cannot_be_evaluated(db: Sql) -> None:
     second_round(db)
     db.eligible_leads(8)
     db.eligible_lead("bad")

@@ -215,7 +215,7 @@ def test_a_cancelled_statement_is_cancelled(wired_connect: "Connect") -> None:
     assert application.count("public.lead_details") == 0
 
 
-def test_a_fault_is_told_to_the_log_and_not_to_the_writer(broken: "Sql") -> None:
+def test_a_fault_is_reported_to_the_log_and_not_to_the_writer(broken: "Sql") -> None:
     """A client that treats warnings as errors must not see ours."""
     heard: list[str] = []
     broken.connection.add_notice_handler(lambda notice: heard.append(str(notice.message_primary)))

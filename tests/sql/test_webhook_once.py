@@ -186,7 +186,7 @@ def test_a_transaction_that_rolls_back_sends_no_webhook(wired: Sql) -> None:
 
 
 @pytest.mark.parametrize("mark", ["off", "1:1", "99999999999:8", ":", "x:y", "'; drop table x"])
-def test_a_foreign_mark_silences_nobody(wired: Sql, mark: str) -> None:
+def test_a_foreign_mark_suppresses_no_webhook(wired: Sql, mark: str) -> None:
     """Any session may set our setting; only this transaction's own mark counts."""
     wired.run("select set_config('leadhook.webhook_sent', %(m)s, false)", m=mark)
     details(wired, "a")

@@ -18,7 +18,7 @@ def lead_id(application: Application) -> str:
     return lead_id
 
 
-def test_it_is_told_for_people_and_for_programs(operator: Operator, wired_supabase: Supabase, lead_id: str) -> None:
+def test_explain_prints_for_people_and_for_programs(operator: Operator, wired_supabase: Supabase, lead_id: str) -> None:
     code, out, err = operator(wired_supabase, "explain", lead_id)
     assert (code, err) == (0, "")
     assert "there is no prompts row for user 00000000-0000-4000-8000-000000000001 and tag '\\x1b[31mred'" in out
@@ -31,7 +31,7 @@ def test_it_is_told_for_people_and_for_programs(operator: Operator, wired_supaba
     assert (code, found["lead_id"], found["diagnosis"], found["state"]) == (0, lead_id, "no_prompts", "untracked")
 
 
-def test_what_it_can_not_tell_is_said_in_words(operator: Operator, wired_supabase: Supabase) -> None:
+def test_explain_says_why_it_cannot_explain(operator: Operator, wired_supabase: Supabase) -> None:
     code, out, _ = operator(wired_supabase, "explain", "nobody")
     assert code == 1
     assert "public.all_leads has no row with this lead_id" in out

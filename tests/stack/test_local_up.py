@@ -208,7 +208,7 @@ def test_env_of_a_stack_that_was_killed_is_refused(tmp_path: Path) -> None:
         state.facts()
 
 
-def test_a_lock_file_whose_process_is_somebody_else_now_is_removed(tmp_path: Path) -> None:
+def test_a_lock_file_of_a_process_that_is_another_one_now_is_removed(tmp_path: Path) -> None:
     """After a crash of the machine the number may be anyone's; ours stands for it here."""
     (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n/elsewhere\n")
 
@@ -218,7 +218,7 @@ def test_a_lock_file_whose_process_is_somebody_else_now_is_removed(tmp_path: Pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres an account")
-def test_root_puts_the_data_where_nobody_can_reach_it(tmp_path: Path) -> None:
+def test_root_puts_the_data_where_the_account_of_postgres_can_reach_it(tmp_path: Path) -> None:
     """Pytest's directories are closed to the user `nobody`; one that is open is used itself."""
     assert data_directory(tmp_path).parent == postgres.VAR_TMP
     with tempfile.TemporaryDirectory() as name:

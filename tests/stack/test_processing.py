@@ -134,7 +134,7 @@ def outcomes(stack: Project, lead_id: str) -> list[str]:
     return [line["outcome"] for line in lines if line["lead_id"] == lead_id]
 
 
-def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: Project) -> None:
+def test_a_key_that_google_refuses_is_reported_and_leaves_no_trace(stack: Project) -> None:
     secret, (lead_id,) = f"visibly-fake-and-invalid-{uuid.uuid4().hex}", new_ids(1)
     answer = process(stack, "process-lead", lead={"lead_id": lead_id}, api_key=secret)
 

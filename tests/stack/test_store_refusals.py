@@ -20,7 +20,7 @@ async def refused_claim(store: SupabaseStore, *, limit: int = 1) -> StoreError:
     return caught.value
 
 
-async def test_anon_key_is_told_to_be_the_wrong_one(supabase: Supabase) -> None:
+async def test_an_anon_key_is_named_as_the_wrong_one(supabase: Supabase) -> None:
     """Both kinds; grants are never weakened for it."""
     for key in (supabase.keys.anon_key, supabase.keys.publishable_key):
         error = await refusal(supabase.url, key)
@@ -76,6 +76,6 @@ async def test_stopped_statement_is_a_matter_of_patience(supabase: Supabase) -> 
     assert (caught.value.kind, caught.value.code) == ("unavailable", "57014")
 
 
-async def test_address_without_supabase_is_told(supabase: Supabase) -> None:
+async def test_an_address_without_supabase_is_reported(supabase: Supabase) -> None:
     error = await refusal(f"{supabase.url}/elsewhere", supabase.secret_key)
     assert (error.kind, error.code) == ("misconfigured", "not_supabase")

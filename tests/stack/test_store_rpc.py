@@ -127,7 +127,7 @@ async def test_parked_key_hands_nothing_out_until_it_returns(store: SupabaseStor
     assert status.keys.next_return_at is not None
 
 
-async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
+async def test_replay_reports_each_lead(store: SupabaseStore) -> None:
     batch = await claim(store)
     await store.save("w", [result(lease) for lease in leases(batch)])
     reply = await store.replay(["plain", "nobody"], "tester", "because")

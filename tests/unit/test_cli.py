@@ -125,7 +125,7 @@ def test_install_takes_no_for_no(leadhook: Run, asked_for: list[object], typed: 
     assert asked_for == []
 
 
-def test_install_without_a_terminal_wants_a_yes(leadhook: Run, asked_for: list[object]) -> None:
+def test_install_without_a_terminal_needs_yes(leadhook: Run, asked_for: list[object]) -> None:
     code, _, err = leadhook("install", "--url", URL)
     assert code == 2
     assert "nothing was changed: there is no terminal to ask at. --yes" in err
@@ -159,7 +159,7 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
         (("backlog", "release", "--since", "yesterday"), "yesterday"),
     ],
 )
-def test_what_a_command_can_not_read_exits_2(leadhook: Run, arguments: tuple[str, ...], sentence: str) -> None:
+def test_what_a_command_cannot_read_exits_2(leadhook: Run, arguments: tuple[str, ...], sentence: str) -> None:
     code, _, err = leadhook(*arguments)
     assert (code, sentence in err) == (2, True), err
 
@@ -224,7 +224,7 @@ def test_release_hands_on_what_was_asked_for(leadhook: Run, recorder: _Recorder)
     assert recorder.asked == [("backlog", UUID(user), "a", datetime(2026, 11, 1, tzinfo=UTC), True)]
 
 
-def test_a_release_that_ends_early_tells_how_many_it_released(
+def test_a_release_that_ends_early_shows_how_many_it_released(
     leadhook: Run, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = TextSize(leads=700, score_chars=0, message_chars=0)
@@ -247,7 +247,7 @@ def test_a_release_that_ends_early_tells_how_many_it_released(
     assert "the database cannot be reached" in err
 
 
-def test_release_without_a_terminal_wants_a_yes(leadhook: Run, recorder: _Recorder) -> None:
+def test_release_without_a_terminal_needs_yes(leadhook: Run, recorder: _Recorder) -> None:
     code, out, err = leadhook("backlog", "release")
     assert (code, "0 leads would be released" in out) == (2, True)
     assert "there is no terminal to ask at. --yes releases them" in err
@@ -286,7 +286,7 @@ def test_an_address_that_no_one_could_call_is_refused(leadhook: Run, command: st
         (("replay", "--what"), ("--what", "Try `leadhook replay --help`.")),
     ],
 )
-def test_a_command_that_can_not_be_read_says_where_to_read_on(
+def test_a_command_that_cannot_be_read_says_where_to_read_on(
     leadhook: Run, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     code, out, err = leadhook(*arguments)
@@ -333,7 +333,7 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(
     assert "hunter2" not in err
 
 
-def test_a_dotenv_file_that_can_not_be_read_is_a_wrong_setting(
+def test_a_dotenv_file_that_cannot_be_read_is_a_wrong_setting(
     leadhook: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -215,7 +215,7 @@ async def ship(url: str, **changes: str) -> Check:
     return finding
 
 
-async def test_line_that_arrives_is_told() -> None:
+async def test_a_line_that_arrives_is_ok() -> None:
     with listening(LogService()) as service:
         finding = await ship(service.url)
     assert finding.level == "ok"
@@ -258,7 +258,7 @@ async def test_log_service_that_is_away_is_a_fault() -> None:
     assert f"http://127.0.0.1:{port}/v1/logs does not accept a line: no connection" in finding.sentence
 
 
-async def test_file_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+async def test_a_log_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     with listening(LogService()) as service:
         env = SHIPPING | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": service.url}
         good = await check_logs(settings(**env | {"LOG_FILE": str(tmp_path / "operator.log")}))

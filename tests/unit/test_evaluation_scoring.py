@@ -305,7 +305,7 @@ async def test_the_second_signal_ends_calls_and_books_the_most(desk: Desk) -> No
     assert desk.store.booked == [pytest.approx(MOST_USD / 2)]
 
 
-async def test_a_lead_that_the_database_can_not_read_is_left_out(desk: Desk) -> None:
+async def test_a_lead_that_the_database_cannot_read_is_left_out(desk: Desk) -> None:
     desk.store.unreadable = {"2"}
     run = await desk.run()
     assert (run.unreadable, desk.progress, run.halted) == ({"2": "A cast failed."}, 2, None)

@@ -7,7 +7,7 @@ PRICED = PricedModel("gemini-x", Price(input=0.3, cached=0.03, output=2.5))
 SIZE = TextSize(leads=1000, score_chars=8_000_000, message_chars=6_000_000)
 
 
-def test_forecast_tells_tokens_and_that_they_are_estimated() -> None:
+def test_forecast_shows_tokens_and_that_they_are_estimated() -> None:
     """Four characters a token; each lead may get a message."""
     assert str(estimate(SIZE, PRICED)) == (
         "estimate for 1000 leads, from the lengths of the texts: 1000 scores of 2.0 million tokens in and 250,000 out, "

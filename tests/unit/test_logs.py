@@ -114,7 +114,7 @@ def test_uvicorns_own_handlers_are_taken_off(log: Log) -> None:
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "aiohttp.client", "google_genai.models"])
-def test_libraries_that_tell_of_requests_are_quiet(log: Log, name: str) -> None:
+def test_libraries_that_log_requests_are_quiet(log: Log, name: str) -> None:
     """Their lines hold addresses."""
     logging.getLogger(name).info("HTTP Request: POST https://x/")
     logging.getLogger(name).warning("trouble")
@@ -217,7 +217,7 @@ def test_a_message_of_an_exception_that_may_quote_a_lead_is_hidden(log: Log) -> 
     assert shown == ["[hidden]", "[hidden]", "[Errno 111] Connection refused"]
 
 
-def test_causes_and_members_of_groups_are_told_once_and_hide_as_well(log: Log) -> None:
+def test_causes_and_members_of_groups_are_logged_once_and_hidden_as_well(log: Log) -> None:
     """A task group's exception holds those of its tasks; a loop of causes ends."""
     first, second = ValueError("Jane Doe"), OSError("no room")
     first.__cause__, second.__cause__ = second, first
@@ -242,7 +242,7 @@ def test_of_a_librarys_message_the_first_line_counts(log: Log) -> None:
     assert "Jane" not in json.dumps(lines)
 
 
-def test_what_nobody_caught_is_logged_in_the_same_form(
+def test_uncaught_exceptions_are_logged_in_the_same_form(
     log: Log, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python would print messages and causes to stderr."""
@@ -257,7 +257,7 @@ def test_what_nobody_caught_is_logged_in_the_same_form(
     assert "Jane" not in log.text() + capfd.readouterr().err
 
 
-def test_nobody_reads_stdout_and_nobody_waits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_one_waits_while_stdout_is_not_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)  # as a parent may have left it
     with os.fdopen(writer, "w") as stdout, os.fdopen(reader, "rb") as pipe:

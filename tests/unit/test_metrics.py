@@ -84,7 +84,7 @@ async def test_a_taken_port_is_reported_and_the_service_goes_on() -> None:
     assert [line["event"] for line in lines] == ["metrics.failed"]
 
 
-async def test_without_a_port_nobody_listens() -> None:
+async def test_without_a_port_there_are_no_metrics() -> None:
     with capture_logs() as lines:
         async with serving_metrics("127.0.0.1", None) as problem:
             assert problem is None

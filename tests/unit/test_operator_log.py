@@ -79,7 +79,7 @@ def test_without_a_file_nothing_happens() -> None:
     assert operator_log.sink is None
 
 
-def test_what_nobody_took_is_not_written(tmp_path: Path) -> None:
+def test_leads_that_were_not_taken_are_not_written(tmp_path: Path) -> None:
     """A cycle ends with the leads that were taken in it."""
     operator_log = OperatorLog()
     operator_log.open(tmp_path / "log", "UTC")

@@ -108,7 +108,7 @@ def priced(**price: Any) -> str:
         (b"\xff\xfe", "is not text in UTF-8"),
     ],
 )
-def test_file_that_can_not_be_used_is_explained(tmp_path: Path, content: str | bytes | None, sentence: str) -> None:
+def test_file_that_cannot_be_used_is_explained(tmp_path: Path, content: str | bytes | None, sentence: str) -> None:
     file = tmp_path / "prices.json"
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())

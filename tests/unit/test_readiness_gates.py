@@ -99,7 +99,7 @@ def test_a_service_that_does_not_work_is_found_by_what_it_left(status: dict[str,
     assert bool(found) == bool(words)
 
 
-def test_an_operator_is_told_of_every_pause_and_budget_as_a_reason() -> None:
+def test_an_operator_sees_every_pause_and_budget_as_a_reason() -> None:
     """The service is ready while one user is paused, but his leads are kept back."""
     status = {
         "keys": KEYS,

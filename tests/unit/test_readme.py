@@ -18,7 +18,7 @@ OTHERS = {"PATH", "COLUMNS", "PYTHONUNBUFFERED", "LANGSMITH_TRACING", "LANGCHAIN
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_each_setting_is_told_as_the_code_has_it(setting: SettingRow) -> None:
+def test_each_setting_is_documented_as_the_code_has_it(setting: SettingRow) -> None:
     default = f"`{setting.default}`" if setting.default else ""
     assert f"| `{setting.name}` | {default} | {setting.meaning} |" in README
     assert f"# {setting.meaning}\n#{setting.name}={setting.default}\n" in EXAMPLE

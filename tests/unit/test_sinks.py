@@ -63,7 +63,7 @@ def test_the_queue_holds_10000_lines_or_8_mb(size: int, fit: int) -> None:
     assert (lines.qsize(), lines.dropped) == (fit, 1)
 
 
-def test_lines_beyond_the_room_are_counted_and_told_of() -> None:
+def test_lines_beyond_the_limit_are_counted_and_reported() -> None:
     disk = FullDisk()
     disk.full.set()
     with capture_logs() as lines:

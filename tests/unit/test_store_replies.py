@@ -95,7 +95,7 @@ def test_json_column_is_read_from_its_text(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_column_that_can_not_be_read_is_named_and_the_other_leads_are_read(text: str) -> None:
+def test_column_that_cannot_be_read_is_named_and_the_other_leads_are_read(text: str) -> None:
     """Nested too deep, or too long a number: no parser sees it."""
     batch = to_batch({"leads": [lead("a"), described("b", text), lead("c")], "prompts": {"0": {}}})
     assert [bool(lead.unreadable) for lead in batch.leads] == [False, True, False]
@@ -115,6 +115,6 @@ def described(lead_id: str, experience: str) -> dict[str, Any]:
     return lead(lead_id) | {"lead": {"lead_id": lead_id, "experience": {"json": experience}}}
 
 
-def test_status_tells_the_migration() -> None:
+def test_status_has_the_migration() -> None:
     """Which the database calls its schema."""
     assert Status.model_validate({"schema": "20261123000100_x", "keys": {"total": 2}}).migration == "20261123000100_x"

@@ -151,7 +151,7 @@ def test_no_secret_means_no_webhook() -> None:
     assert refusal(headers(), keys=()) == "no_secret_set"
 
 
-def test_the_age_is_told_but_not_checked_here() -> None:
+def test_the_age_is_returned_but_not_checked_here() -> None:
     """A webhook may have waited in the sender's queue, and clocks run ahead."""
     for at in (NOW - 100_000, NOW + 7):
         given = headers(timestamp=str(at).encode(), signature=signature(at=at))

@@ -232,7 +232,7 @@ async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(wo
         assert "c" in [lead for _, lead, _ in world.scorer.calls]
 
 
-async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_it(world: World) -> None:
+async def test_a_parked_key_is_reported_until_the_database_has_it(world: World) -> None:
     world.hand_out(world.lead(), keys=2)
     world.scorer.script = {"a": [key_failure(world)]}
     world.store.script["park_keys"].extend([world.trouble(), world.trouble(), None])

@@ -273,7 +273,7 @@ async def test_paid_calls_that_fail_for_all_kill_no_lead_for_hours(world: World,
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize(("keys", "leads"), SIZES)
-async def test_what_befalls_most_calls_kills_no_lead(world: World, name: str, keys: int, leads: int) -> None:
+async def test_what_fails_most_calls_kills_no_lead(world: World, name: str, keys: int, leads: int) -> None:
     scorer = Faulty(FAULTS[name], 20 * HOUR_S, share=0.6)
     queue = await run(world, keys, leads, scorer, 25 * HOUR_S)
 
@@ -321,7 +321,7 @@ async def test_leads_that_were_paid_for_in_an_outage_are_called_once_it_is_over(
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("keys", [1, 3])
-async def test_what_befalls_one_lead_is_its_own(world: World, name: str, keys: int) -> None:
+async def test_what_fails_one_lead_is_its_own_fault(world: World, name: str, keys: int) -> None:
     scorer = Faulty(FAULTS[name], 9 * HOUR_S, lead="lead-7")
     queue = await run(world, keys, 20, scorer, 2 * HOUR_S)
 
@@ -335,7 +335,7 @@ async def test_what_befalls_one_lead_is_its_own(world: World, name: str, keys: i
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("leads", [1, 20])
-async def test_what_befalls_one_key_is_its_own(world: World, name: str, leads: int) -> None:
+async def test_what_fails_one_key_is_its_own_fault(world: World, name: str, leads: int) -> None:
     scorer = Faulty(FAULTS[name], 9 * HOUR_S, key="key-0")
     queue = await run(world, 3, leads, scorer, 2 * HOUR_S)
 

@@ -43,7 +43,7 @@ async def test_ten_failures_in_a_row_spend_no_attempt_and_stop_the_claims(world:
         assert not engine.health().claiming
 
 
-async def test_one_success_begins_the_count_anew(world: World) -> None:
+async def test_one_success_resets_the_count(world: World) -> None:
     fail(world, *names(9))
     fail(world, *(f"later-{n}" for n in range(9)))
     world.scorer.delays = {f"later-{n}": 3.0 for n in range(9)}

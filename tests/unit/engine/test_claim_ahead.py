@@ -109,7 +109,7 @@ async def test_leads_that_wait_for_a_slot_go_back_at_a_shutdown(world: World) ->
         assert engine.health().held == 8
 
 
-async def test_leads_that_wait_for_a_slot_go_back_when_a_claim_hears_of_a_pause(world: World) -> None:
+async def test_leads_that_wait_for_a_slot_go_back_when_a_claim_meets_a_pause(world: World) -> None:
     async with leads_ahead(world, slots=32, **{f"slow_{n}": 0.4 for n in range(6)}) as engine:
         world.hand_out(blocked_by="paused")
         engine.wake()

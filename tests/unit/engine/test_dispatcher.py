@@ -233,7 +233,7 @@ async def test_claim_goes_on_behind_the_last_user(world: World) -> None:
         assert [call.after_user for call in world.store.of("claim")][:2] == [None, user]
 
 
-async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World) -> None:
+async def test_failing_claims_pause_longer_and_longer_and_are_reported(world: World) -> None:
     world.store.script["claim"] += [world.trouble()] * 12
     async with world.engine() as engine:
         await anyio.sleep(0.1)

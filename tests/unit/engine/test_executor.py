@@ -116,7 +116,7 @@ async def test_flagged_lead_is_not_checked_below_contact_or_if_the_check_is_off(
     assert "check" not in world.scorer.steps
 
 
-async def test_flagged_score_that_can_not_be_checked_is_saved_below_contact(world: World) -> None:
+async def test_flagged_score_that_cannot_be_checked_is_saved_below_contact(world: World) -> None:
     paid = Usage(calls=1, input_tokens=7, output_tokens=1)
     world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT, usage=paid)] * 4}
     unchecked = world.paid().model_copy(update={"score": FLAGGED})
@@ -144,7 +144,7 @@ async def test_message_that_may_still_be_had_is_tried_again(world: World) -> Non
     assert world.store.of("save") == []
 
 
-async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
+async def test_answer_to_an_older_question_is_bought_again(world: World) -> None:
     world.hand_out(world.lead(checkpoint=world.paid(prompt_version="prompts 0", message=world.message())))
     await world.run(3)
     assert world.scorer.steps == ["score", "write"]
@@ -268,7 +268,7 @@ async def test_defect_before_any_call_is_booked_as_nothing(world: World) -> None
     assert (release.error_code, release.usage) == ("unexpected_error", Usage())
 
 
-async def test_defect_tells_no_text_of_the_lead(world: World) -> None:
+async def test_defect_shows_no_text_of_the_lead(world: World) -> None:
     world.hand_out(world.lead())
     world.scorer.script = {"a": [ValueError("Ada's secret")]}
     async with world.engine() as engine:
@@ -312,7 +312,7 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
     ]
 
 
-async def test_failed_attempt_tells_code_and_reason(world: World) -> None:
+async def test_failed_attempt_logs_code_and_reason(world: World) -> None:
     world.hand_out(world.lead())
     world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     await world.run(2)

@@ -148,7 +148,7 @@ async def test_renewal_says_nothing_of_a_lead_that_is_being_saved(world: World) 
     assert world.outcomes == ["saved"]
 
 
-async def test_a_renewal_that_can_not_be_read_costs_no_other_lead_its_lease(world: World) -> None:
+async def test_a_renewal_that_cannot_be_read_costs_no_other_lead_its_lease(world: World) -> None:
     world.hand_out(world.lead("bad"), *world.leads(3))
     world.scorer.seconds = 100
 

@@ -53,7 +53,7 @@ async def test_failed_slice_is_repeated(world: World) -> None:
         assert engine.health().fault is None
 
 
-async def test_failing_sweep_is_told_once(world: World) -> None:
+async def test_failing_sweep_is_reported_once(world: World) -> None:
     refused, cut = world.trouble("misconfigured"), world.trouble()
     world.store.script["sweep"] += [refused, refused, cut, cut, world.slice(round_finished=False), cut]
     await world.run(100)

@@ -106,7 +106,7 @@ async def test_caller_who_leaves_loses_nothing(world: World) -> None:
     assert sorted(_saved(world)) == [f"e{n}" for n in range(5)]
 
 
-async def test_passing_failure_is_tried_again_and_then_told(world: World) -> None:
+async def test_passing_failure_is_tried_again_and_then_reported(world: World) -> None:
     world.scorer.script = {
         "a": [world.failure(FailureClass.TRANSIENT)],
         "b": [world.failure(FailureClass.TRANSIENT) for _ in range(9)],

@@ -42,7 +42,7 @@ async def test_model_call_in_flight_may_finish(world: World) -> None:
         assert len(world.store.of("renew")) == 1
 
 
-async def test_lead_between_score_and_message_is_given_back_with_its_score(world: World) -> None:
+async def test_lead_between_score_and_message_is_released_with_its_score(world: World) -> None:
     """A call of up to 60 s can't end within 45."""
     world.hand_out(world.lead())
     async with world.engine() as engine:
@@ -62,7 +62,7 @@ async def test_message_is_bought_when_the_time_allows(world: World) -> None:
         assert world.outcomes == ["saved"]
 
 
-async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_given_back(world: World) -> None:
+async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_released(world: World) -> None:
     """Five seconds before the end, so that the release still gets through."""
     world.hand_out(world.lead())
     world.scorer.seconds = 60
@@ -73,7 +73,7 @@ async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_given_back
         assert (release.outcome, release.checkpoint, release.error_code) == ("returned", None, "shutting_down")
 
 
-async def test_lead_that_waits_for_a_young_lease_is_given_back_at_once(world: World) -> None:
+async def test_lead_that_waits_for_a_young_lease_is_released_at_once(world: World) -> None:
     batch = world.batch(world.lead(), start_limit_ms=1_000, renew_ms=2_000)
     world.store.script["claim"].append(lambda: world.after(3, batch))
     world.store.script["renew"].append(lambda: world.after(9))
@@ -83,7 +83,7 @@ async def test_lead_that_waits_for_a_young_lease_is_given_back_at_once(world: Wo
         assert world.releases[0].error_code == "shutting_down"
 
 
-async def test_leads_of_a_claim_that_was_under_way_are_given_back(world: World) -> None:
+async def test_leads_of_a_claim_that_was_under_way_are_released(world: World) -> None:
     """Its reply is awaited: otherwise they would rest for a whole lease."""
     world.store.script["claim"].append(lambda: world.after(3, world.batch(*world.leads(4))))
     async with world.engine() as engine:
@@ -93,7 +93,7 @@ async def test_leads_of_a_claim_that_was_under_way_are_given_back(world: World) 
         assert world.scorer.calls == []
 
 
-async def test_saves_and_renewals_go_on_until_the_last_lead_is_given_back(world: World) -> None:
+async def test_saves_and_renewals_go_on_until_the_last_lead_is_released(world: World) -> None:
     world.hand_out(world.lead())
     world.store.script["save"].append(lambda: world.after(10, world.trouble()))
     world.store.script["save"].append(lambda: world.after(10, world.trouble()))
@@ -114,7 +114,7 @@ async def test_drain_ends_in_bounded_time_whatever_happens(world: World) -> None
         assert not engine.health().running
 
 
-async def test_stop_without_time_gives_everything_back_at_once(world: World) -> None:
+async def test_stop_without_time_releases_everything_at_once(world: World) -> None:
     world.hand_out(world.lead())
     async with world.engine() as engine:
         await anyio.sleep(0.5)

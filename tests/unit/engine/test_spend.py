@@ -21,7 +21,7 @@ def test_cost_is_what_google_bills() -> None:
     assert Price(input=0.30, cached=0.03, output=2.50).cost(usage) == pytest.approx(0.000442)
 
 
-def test_terms_are_the_dearest_that_a_lead_can_cost(world: World) -> None:
+def test_terms_are_the_most_that_a_lead_can_cost(world: World) -> None:
     terms = TARIFF.terms()
     assert terms.lead_usd == pytest.approx(2 * (2 * 0.5 + 0.1 + 1))
     assert terms.byte_usd == pytest.approx(2 * 2 * 0.01)
@@ -52,7 +52,7 @@ async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) 
     assert release.checkpoint is not None
 
 
-async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -> None:
+async def test_call_that_timed_out_counts_at_the_highest_cost(world: World) -> None:
     """Google may bill it all the same."""
     world.hand_out(world.lead(reserved_usd=20))
     timeout = Failure(FailureClass.TRANSIENT, "model_timeout", "late", usage=Usage(calls=1, unmetered=1))
@@ -69,7 +69,7 @@ async def test_without_a_price_nothing_is_reckoned(world: World) -> None:
     assert world.saves[0].cost_usd is None
 
 
-async def test_budget_without_a_price_is_told_until_it_is_over(world: World) -> None:
+async def test_budget_without_a_price_is_reported_until_it_is_over(world: World) -> None:
     world.hand_out(blocked_by="unpriced")
     async with world.engine() as engine:
         await anyio.sleep(1)

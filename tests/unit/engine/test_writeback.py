@@ -266,7 +266,7 @@ async def test_calls_grow_again_once_they_are_quick(world: World) -> None:
     assert [len(call.items) for call in world.store.of("save")] == [32, 8, 16, 8]
 
 
-async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World) -> None:
+async def test_release_that_cannot_be_read_lets_the_lease_run_out(world: World) -> None:
     world.hand_out(world.lead())
     world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     world.store.script["release"].append(world.trouble("caller_bug"))
@@ -276,7 +276,7 @@ async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World)
         assert world.outcomes == ["lease_lost"]
 
 
-async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> None:
+async def test_releases_are_gathered_and_a_key_is_parked_once(world: World) -> None:
     world.hand_out(*world.leads(4), keys=1)
     world.scorer.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
     await world.run(5)
