@@ -19,7 +19,7 @@ from leadhook.domain.status import Scope
 from leadhook.install.install import InstallOptions
 from leadhook.settings import SettingsError
 from leadhook.store import Admission, Backlog, BudgetSet, Paused, Resumed, StoreError
-from leadhook.store.operators import HeldGroup, ReleasedSlice
+from leadhook.store.operators import HeldGroup, Released
 
 URL = "https://example.com/webhooks/leads"
 
@@ -230,12 +230,12 @@ def test_a_release_that_ends_early_shows_how_many_it_released(
     size = TextSize(leads=700, score_chars=0, message_chars=0)
     group = HeldGroup(held=700, user_id=UUID(int=1), tag="founders", answered=0, sent=0)
     held = Backlog(backlog="hold", released=0, leased=0, sent_while_leased=0, size=size, groups=(group,))
-    replies = iter([ReleasedSlice(last_lead="lead-500", released=500, answered=0, unwanted=0)])
+    replies = iter([Released(last_lead="lead-500", released=500, answered=0, unwanted=0)])
 
     async def backlog(*_: object, **__: object) -> Backlog:
         return held
 
-    async def release_backlog(*_: object, **__: object) -> ReleasedSlice:
+    async def release_backlog(*_: object, **__: object) -> Released:
         if reply := next(replies, None):
             return reply
         raise StoreError("unavailable", "connection_failed", "the database cannot be reached")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.commands import Run, runner, use_store
@@ -39,7 +40,7 @@ class _FakeStore:
         return self._reply()
 
     async def replay_filtered(
-        self, fields: Mapping[str, Any], limit: int | None, actor: str, reason: str | None
+        self, fields: Mapping[str, Any], limit: int | None, actor: str, reason: str | None, _request_id: UUID | None
     ) -> ReplayReply:
         self.asked.append(("filtered", dict(fields), limit, actor, reason))
         return self._reply()

@@ -1,4 +1,4 @@
-"""The doctor tells the running service from whatever else may answer at its address."""
+"""The doctor distinguishes the running service from whatever else may answer at its address."""
 
 import pytest
 from aiohttp import web

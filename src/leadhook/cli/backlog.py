@@ -84,7 +84,7 @@ def release(
 
     done = ask(lambda store: release_held(store, wanted, actor(), reason, report=report))
     if as_json:
-        print_json(vars(done))
+        print_json(done.model_dump())
         return
     line(console, f"{done.released} leads released; fresh leads go first{wanted.left_out(done.answered)}")
     if done.unwanted:

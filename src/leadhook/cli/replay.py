@@ -21,7 +21,7 @@ from leadhook.domain.phrases import amount
 from leadhook.domain.replays import DryRunAnswer, Outcome, ReplayReply, ReplayStatus, ReplayUsage
 from leadhook.domain.spend import dollars
 from leadhook.settings import load_settings
-from leadhook.store import SupabaseStore, count_replay, when_free
+from leadhook.store import SupabaseStore, begin_replay, count_replay, when_free
 
 app = App(name="replay")
 
@@ -124,10 +124,10 @@ def begin(
 
     For example: `leadhook replay --tag founders --score-max 49 --limit 200 --dry-run`
     """
-    settings, fields = load_settings(), selection.filter()
+    settings, fields, limit = load_settings(), selection.filter(), selection.limit
     if dry_run or (fields and not yes):
         count = ask(
-            lambda store: count_replay(store, selection.lead_ids, fields, selection.limit, within_s=COUNT_S),
+            lambda store: count_replay(store, selection.lead_ids, fields, limit, within_s=COUNT_S),
             settings,
         )
         found = DryRunAnswer.of(count, settings.max_concurrency)
@@ -138,7 +138,10 @@ def begin(
         if dry_run:
             return 0
         confirm("Score them again?", "--yes replays without asking; --dry-run only counts.")
-    reply = ask(lambda store: when_free(lambda: _queue(store, selection, fields, reason)), settings)
+    reply = ask(
+        lambda store: when_free(lambda: begin_replay(store, selection.lead_ids, fields, limit, actor(), reason)),
+        settings,
+    )
     if reply.replay_id is None:
         raise CommandError("the database did not start a replay")
     refused = [lead for lead in reply.leads if lead.outcome in ("unknown", "not_eligible")]
@@ -236,14 +239,6 @@ def stop(replay_id: ReplayId, /, *, reason: Reason = None, as_json: AsJson = Fal
         line(open_console(), words)
     else:
         _show_status(status, as_json=as_json)
-
-
-async def _queue(
-    store: SupabaseStore, selection: Selection, fields: Mapping[str, Any] | None, reason: str | None
-) -> ReplayReply:
-    if fields is None:
-        return await store.replay(selection.lead_ids or (), actor(), reason)
-    return await store.replay_filtered(fields, selection.limit, actor(), reason)
 
 
 async def _stop(store: SupabaseStore, replay_id: int, reason: str | None) -> ReplayStatus:

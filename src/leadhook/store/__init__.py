@@ -1,11 +1,12 @@
 """The only package that talks to Supabase. Calls RPCs, returns domain types, and raises `StoreError`."""
 
 from leadhook.domain.failure import StoreError
+from leadhook.store.backlog import Wanted, release_held
+from leadhook.store.calls import when_free
 from leadhook.store.client import SupabaseStore, open_store
 from leadhook.store.columns import cleaned
 from leadhook.store.operators import Admission, Backlog, BudgetSet, Paused, Resumed
-from leadhook.store.release import Wanted, release_held, when_free
-from leadhook.store.replays import count_replay
+from leadhook.store.replays import begin_replay, count_replay
 
 __all__ = [
     "Admission",
@@ -16,6 +17,7 @@ __all__ = [
     "StoreError",
     "SupabaseStore",
     "Wanted",
+    "begin_replay",
     "cleaned",
     "count_replay",
     "open_store",

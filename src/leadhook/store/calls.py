@@ -1,8 +1,9 @@
 """How the store calls a function: parameters become JSON, and the reply one of the domain's types."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import anyio
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from leadhook.store.transport import Transport
 
 Reply = TypeVar("Reply", bound=BaseModel)
+Answer = TypeVar("Answer")
+
+LOCK_NOT_AVAILABLE: Final = "55P03"
+PATIENCE_S: Final = 60.0
+PAUSE_S: Final = 0.5
 
 
 class Calls:
@@ -38,6 +44,18 @@ class Calls:
         if not isinstance(reply, dict):
             raise not_supabase()
         return reply
+
+
+async def when_free(call: Callable[[], Awaitable[Answer]], patience_s: float = PATIENCE_S) -> Answer:
+    """Repeat a call that changed nothing because another transaction holds a lock, for this time at most."""
+    give_up_at = anyio.current_time() + patience_s
+    while True:
+        try:
+            return await call()
+        except StoreError as error:
+            if error.code != LOCK_NOT_AVAILABLE or anyio.current_time() >= give_up_at:
+                raise
+        await anyio.sleep(PAUSE_S)
 
 
 def not_understood(function: str, error: Exception) -> StoreError:

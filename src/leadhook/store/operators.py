@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from leadhook.domain.console import HeldScope
 from leadhook.domain.facts import Facts
 from leadhook.domain.findings import describe_budget
@@ -82,12 +84,17 @@ class Backlog(Facts):
         return sum(group.held - group.sent - (0 if redo else group.answered) for group in self.groups)
 
 
-class ReleasedSlice(Facts):
-    last_lead: str | None = None
-    """Where to continue; None after the last slice of the group."""
-    released: int
-    answered: int
-    unwanted: int
+class Released(Facts):
+    """What became of held leads."""
+
+    last_lead: str | None = Field(default=None, exclude=True)
+    """Where to continue; None after the last slice of a group."""
+    released: int = 0
+    answered: int = 0
+    unwanted: int = 0
+
+    def __add__(self, other: "Released") -> "Released":
+        return Released(**{name: count + getattr(other, name) for name, count in self.model_dump().items()})
 
 
 def of_scope(scope: Scope) -> dict[str, Any]:
@@ -122,7 +129,7 @@ class OperatorCalls(Calls):
 
     async def release_backlog(
         self, group: HeldGroup, after: str, limit: int, actor: str, reason: str | None = None, *, redo: bool
-    ) -> ReleasedSlice:
+    ) -> Released:
         """Queue up to `limit` of the next 500 held leads of a group."""
         parameters = {
             "p_user_id": group.user_id,
@@ -133,4 +140,4 @@ class OperatorCalls(Calls):
             "p_actor": actor,
             "p_reason": reason,
         }
-        return await self._ask("leadhook_release_backlog", ReleasedSlice, parameters)
+        return await self._ask("leadhook_release_backlog", Released, parameters)

@@ -52,6 +52,21 @@ class ReplayCalls(Calls):
         return await self._ask("leadhook_replay_slice", ReplaySlice, {})
 
 
+async def begin_replay(
+    store: ReplayCalls,
+    lead_ids: Sequence[str] | None,
+    fields: Fields | None,
+    limit: int | None,
+    actor: str,
+    reason: str | None,
+    request_id: UUID | None = None,
+) -> ReplayReply:
+    """Start a replay of named leads, or of those that match a filter."""
+    if fields is None:
+        return await store.replay(lead_ids or (), actor, reason)
+    return await store.replay_filtered(fields, limit, actor, reason, request_id)
+
+
 async def count_replay(
     store: ReplayCalls,
     lead_ids: Sequence[str] | None,

@@ -25,7 +25,7 @@ from leadhook.domain.facts import in_utc
 from leadhook.domain.lead_snapshot import JobState
 from leadhook.domain.replays import DryRunAnswer, Outcome, ReplayReply, ReplayStatus
 from leadhook.observability.events import Event
-from leadhook.store import StoreError, SupabaseStore, count_replay
+from leadhook.store import StoreError, begin_replay, count_replay
 from leadhook.web.auth import require_admin
 from leadhook.web.requests import Body, Identifier, Problem, json_answer, read_json, read_query
 from leadhook.web.state import AppState
@@ -141,6 +141,9 @@ class ReplayRequest(_Optional):
         """Return the ids, each once."""
         return list(dict.fromkeys(self.lead_ids or ()))
 
+    def fields(self) -> dict[str, Any] | None:
+        return self.filter.fields() if self.filter else None
+
 
 class PageQuery(BaseModel):
     """The page of leads to show."""
@@ -172,7 +175,10 @@ async def replay(request: Request[AppState]) -> Response:
     wanted = await read_json(request, ReplayRequest, LARGEST_REPLAY)
     state = request.state
     if wanted.dry_run:
-        return json_answer(await _count(state, wanted))
+        found = await count_replay(
+            state["store"], wanted.named() or None, wanted.fields(), wanted.limit, within_s=DRY_RUN_S
+        )
+        return json_answer(DryRunAnswer.of(found, state["slots"]))
     reply = await start_replay(state, wanted, actor)
     return json_answer(reply, 202)
 
@@ -180,7 +186,15 @@ async def replay(request: Request[AppState]) -> Response:
 async def start_replay(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
     """Start a replay, for the API and the console."""
     try:
-        reply = await _begin(state["store"], wanted, actor)
+        reply = await begin_replay(
+            state["store"],
+            wanted.named(),
+            wanted.fields(),
+            wanted.limit,
+            actor,
+            wanted.reason,
+            wanted.request_id,
+        )
     except StoreError as error:
         log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
         raise
@@ -233,18 +247,6 @@ def read_replay_id(request: Request[AppState]) -> int:
     if not re.fullmatch("[0-9]{1,18}", given):
         raise Problem(404, "A replay's id is a number: GET /replays/REPLAY_ID.")
     return int(given)
-
-
-async def _begin(store: SupabaseStore, wanted: ReplayRequest, actor: str) -> ReplayReply:
-    if wanted.filter is None:
-        return await store.replay(wanted.named(), actor, wanted.reason)
-    return await store.replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason, wanted.request_id)
-
-
-async def _count(state: AppState, wanted: ReplayRequest) -> DryRunAnswer:
-    fields = wanted.filter.fields() if wanted.filter else None
-    found = await count_replay(state["store"], wanted.named() or None, fields, wanted.limit, within_s=DRY_RUN_S)
-    return DryRunAnswer.of(found, state["slots"])
 
 
 def existing(status: ReplayStatus, replay_id: int) -> ReplayStatus:
