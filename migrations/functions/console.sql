@@ -267,7 +267,7 @@ exception when data_exception then
 end
 $$;
 comment on function public.leadhook_search_leads(jsonb, text, int) is
-  'Returns the next p_limit leads that match a filter: the fields of leadhook.match_leads, lead_id, flag (any: any flag), and q, which is '
+  'Returns the next p_limit leads that match a filter: the fields of leadhook.filter_leads, lead_id, flag (any: any flag), and q, which is '
   'part of the name or company, or the lead_id. after: p_after of the next page, null on the last. count (first page only): all matches, '
   'up to 10,000. complete false: the count or the search ran into its limit of 10,000 leads or 80 ms.';
 
