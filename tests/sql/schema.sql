@@ -1594,7 +1594,7 @@ CREATE FUNCTION public.leadhook_search_leads(p_filter jsonb DEFAULT '{}'::jsonb,
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) IS 'Returns the next p_limit leads that match a filter: the fields of leadhook.match_leads, lead_id, flag (any: any flag), and q, which is part of the name or company, or the lead_id. after: p_after of the next page, null on the last. count (first page only): all matches, up to 10,000. complete false: the count or the search ran into its limit of 10,000 leads or 80 ms.';
+COMMENT ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) IS 'Returns the next p_limit leads that match a filter: the fields of leadhook.filter_leads, lead_id, flag (any: any flag), and q, which is part of the name or company, or the lead_id. after: p_after of the next page, null on the last. count (first page only): all matches, up to 10,000. complete false: the count or the search ran into its limit of 10,000 leads or 80 ms.';
 
 CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
