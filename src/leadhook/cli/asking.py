@@ -1,4 +1,4 @@
-"""Operator commands ask the project's API as the service does, with SUPABASE_URL and its key; they need no service."""
+"""Calls the project's API for operator commands, with SUPABASE_URL and its key, as the service does."""
 
 import asyncio
 import getpass
@@ -42,7 +42,7 @@ def ask(question: Callable[[SupabaseStore], Awaitable[Answer]], settings: Settin
 
 
 def actor() -> str:
-    """Who is recorded as having asked: `cli:` and the name of the account on this machine."""
+    """Return who is recorded in the audit: `cli:` and the name of the account on this machine."""
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):

@@ -102,7 +102,7 @@ def _preview(wanted: Wanted, found: Backlog, console: Console, *, as_json: bool)
 
 
 def describe_others(found: Backlog) -> list[str]:
-    """Whether something else marks leads as sent: a predecessor that was not stopped, or someone by hand."""
+    """Warn if something else marks leads as sent: a predecessor that still runs, or a person."""
     seen = {
         "held leads were marked as sent by something else": sum(group.sent for group in found.groups),
         "leads were marked as sent by something else in the last 24 hours while leadhook had leased them": (

@@ -41,7 +41,7 @@ def explain(lead_id: Annotated[str, Parameter(help="The lead_id in all_leads.")]
 
 
 def _show(found: Explanation, console: Console) -> None:
-    """Print it all; what there is none of is left out."""
+    """Print all of it; empty sections are left out."""
     line(console, f"{found.lead_id}: {found.state}", "bold")
     line(console, found.sentence)
     if found.next_step:
@@ -67,11 +67,11 @@ def _show(found: Explanation, console: Console) -> None:
 
 def _show_parts(eligibility: Eligibility, console: Console) -> None:
     console.print()
-    # Without a row in all_leads there is nothing to say of the columns of that row.
+    # The other conditions are columns of the row in all_leads.
     for name, words, otherwise in _PARTS if eligibility.known else _PARTS[:2]:
         there = getattr(eligibility, name)
         line(console, f"✓ {words}" if there else f"✗ {otherwise}", "" if there else "red", indent=INDENT)
-    # Neither is a fault: every lead that was answered is sent.
+    # Not an error: every answered lead has been sent.
     words = "not sent yet" if eligibility.unsent else "sent already"
     if eligibility.has_details:
         value = "not true" if eligibility.unsent else "true"

@@ -1,4 +1,4 @@
-"""What commands print: text for people, one JSON object for programs, and a question before a costly step."""
+"""Prints what commands have to say: text for people, or one JSON object for programs; and asks before costly steps."""
 
 import json
 import sys
@@ -18,12 +18,12 @@ _NAME_WIDTH: Final = 8
 
 
 def open_console(*, to_stderr: bool = False) -> Console:
-    """Standard output, or standard error where that belongs to a program; strangers' text is never taken for markup."""
+    """Open standard output, or standard error if a program reads the output. Text is never taken for markup."""
     return Console(highlight=False, markup=False, emoji=False, stderr=to_stderr)
 
 
 def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
-    """One line, broken between words on a terminal, and not at all for a program that reads it."""
+    """Print one line, wrapped between words on a terminal only."""
     if console.is_terminal:
         console.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
     else:
@@ -31,7 +31,7 @@ def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
 
 
 def entry(console: Console, name: str, words: str, *, width: int = _NAME_WIDTH, style: str = "bold") -> None:
-    """A name and what there is to say about it, in two columns."""
+    """Print a name and its value in two columns."""
     if console.is_terminal:
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=width)
@@ -42,7 +42,7 @@ def entry(console: Console, name: str, words: str, *, width: int = _NAME_WIDTH, 
 
 
 def paragraph(console: Console, text: str, style: str = "") -> None:
-    """Indented; line breaks in it stay."""
+    """Print indented text; its line breaks are kept."""
     for part in text.splitlines() or [""]:
         line(console, part, style, indent=INDENT)
 

@@ -1,4 +1,4 @@
-"""A line of a command's output: broken between words on a terminal, and whole for a program that reads it."""
+"""Prints a line of a command's output: wrapped between words on a terminal, unchanged for a program."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ from leadhook.terminal import printable
 
 
 def make_writable() -> None:
-    """Let whatever a command says be printed: where an output is closed, in any encoding, at any width.
+    """Make printing succeed with closed outputs, in any encoding and at any width.
 
-    A sign that the encoding does not have is shown as its escape, e.g. under LC_ALL=en_US.ISO-8859-1.
+    A character that the encoding lacks, e.g. under LC_ALL=en_US.ISO-8859-1, is shown as its escape.
     """
     if sys.stdout is None or sys.stderr is None:
         nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - lives as long as the process
@@ -28,7 +28,7 @@ def make_writable() -> None:
 
 
 def print_line(line: str, file: TextIO | None = None) -> None:
-    """Print it at once; what a wrapped line goes on with is indented below its own beginning."""
+    """Print at once; the rest of a wrapped line is indented like its beginning."""
     file = file or sys.stdout
     parts = map(printable, line.split("\n"))
     print("\n".join(map(_wrap, parts) if file.isatty() else parts), file=file, flush=True)

@@ -103,7 +103,7 @@ class KeyPool:
         return self._keys[chosen] if chosen else None
 
     def _rank(self, name: str) -> tuple[int, bool, float]:
-        """The random number spreads the load over keys with as many calls."""
+        """Rank keys; the random number spreads the load over those with as many calls."""
         return self._in_flight[name], name not in self._proven, random.random()  # noqa: S311 - spreads load, guards nothing
 
     def has_other(self, key: ApiKey) -> bool:
@@ -111,7 +111,7 @@ class KeyPool:
         return any(name != key.fingerprint and self._may_be_used(name) for name in self._keys)
 
     def may_hear(self, failed: Collection[str]) -> bool:
-        """A call is running that will prove a key or not: waiting for it makes sense."""
+        """Whether it makes sense to wait for a running call, which will prove a key or not."""
         return self._hopes(failed) or not self._on_trial.isdisjoint(self._keys)
 
     def _hopes(self, failed: Collection[str]) -> bool:

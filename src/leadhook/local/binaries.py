@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leadhook.command_error import CommandError
+from leadhook.settings import read_variable
 
 HERE = Path(__file__).parent
 PACKAGES = HERE / "npm"
@@ -56,7 +57,7 @@ def refuse_unsupported() -> None:
 
 def stack_directory() -> Path:
     """Return the directory of the binaries: LEADHOOK_STACK_DIR, else beside the running Python."""
-    named = os.environ.get("LEADHOOK_STACK_DIR")
+    named = read_variable(os.environ, "LEADHOOK_STACK_DIR")
     return Path(named).absolute() if named else Path(sys.prefix) / "share" / "leadhook" / "stack"
 
 

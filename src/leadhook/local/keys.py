@@ -1,4 +1,4 @@
-"""The keys of one local project: as a hosted project has them, made at random, kept in one file."""
+"""The keys of a local project, as a hosted one has them: random, and kept in one file."""
 
 import base64
 import hashlib
@@ -44,7 +44,7 @@ def new_keys() -> Keys:
 
 
 def keys_of(file: Path) -> Keys:
-    """Return the keys in this file, made and written first where it is missing."""
+    """Return the keys in this file; create it first if it is missing."""
     if file.exists():
         return Keys(**json.loads(file.read_text()))
     keys = new_keys()
@@ -53,7 +53,7 @@ def keys_of(file: Path) -> Keys:
 
 
 def sign_jwt(jwt_secret: str, role: str) -> str:
-    """An HS256 token for this role, good for ten years."""
+    """Return an HS256 token for this role, valid for ten years."""
     now = int(time.time())
     claims = {"iss": "supabase", "ref": "local", "role": role, "iat": now, "exp": now + TEN_YEARS_S}
     signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT'})}.{_encode(claims)}"

@@ -1,4 +1,4 @@
-"""Two dozen varied leads of one user and tag, brought in as a scraper and a front end bring them."""
+"""Two dozen varied leads of one user and tag, inserted as a scraper and a front end insert them."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was brought in; the leads became eligible when the prompts row was committed."""
+    """The inserted leads; they became eligible when the prompts row was committed."""
 
     user_id: str
     tag: str

@@ -1,4 +1,4 @@
-"""How the store calls a function: parameters become JSON, and the reply one of the domain's types."""
+"""Calls a function of the database: parameters become JSON, and the reply one of the domain's types."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
