@@ -8,14 +8,17 @@ from psycopg.conninfo import make_conninfo
 from tests.conftest import silent
 
 from leadhook.command_error import CommandError
+from leadhook.doctor.examination import examine
 from leadhook.install import connection as connections
-from leadhook.install.files import read_migrations
+from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.tables import COLUMNS
+from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
 from leadhook.local.processes import free_port
 
 EVERY = read_migrations()
+STEPS = read_webhook_steps()
 APPLICATION = EVERY[0].sql
 SECRET = "p4ssw0rd"
 
@@ -213,6 +216,33 @@ async def test_a_table_that_leadhook_makes_has_the_columns_that_it_asks_for(data
                 [f"public.{table}"],
             ).fetchall()
             assert {(column.name, column.type) for column in columns} == set(made) - {("id", "bigint")}
+
+
+ODD_SETTINGS = {
+    "quote_all_identifiers": "on",
+    "DateStyle": "German",
+    "IntervalStyle": "sql_standard",
+    "standard_conforming_strings": "off",
+    "search_path": "nowhere",
+    "transform_null_equals": "on",
+    "array_nulls": "off",
+    "extra_float_digits": "-15",
+    "TimeZone": "Asia/Kathmandu",
+    "default_transaction_isolation": "serializable",
+}
+
+
+async def test_settings_of_the_database_change_nothing(bare_database: Database) -> None:
+    """How its owner's sessions write names, times and strings."""
+    with bare_database.connect() as owner:
+        for name, value in ODD_SETTINGS.items():
+            owner.execute(f"alter database {bare_database.name} set {name} = '{value}'".encode())
+    await migrate(bare_database.conninfo, EVERY, silent)
+    await install_webhooks(bare_database.conninfo, "http://127.0.0.1:9/webhooks/leads", EVERY, STEPS, silent)
+    await migrate(bare_database.conninfo, EVERY, silent)
+    found: list[Any] = []
+    await examine(found.append, env={"DATABASE_URL": bare_database.conninfo})
+    assert [check.sentence for check in found if check.about in ("database", "triggers") and check.level != "ok"] == []
 
 
 async def test_migrate_accepts_columns_that_it_does_not_know(bare_database: Database) -> None:

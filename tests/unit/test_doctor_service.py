@@ -17,8 +17,8 @@ OTHERS = {
 }
 
 
-async def told(status: int, body: str, content_type: str) -> list[tuple[str, str]]:
-    """What the doctor says of a server that answers so."""
+async def reported(status: int, body: str, content_type: str) -> list[tuple[str, str]]:
+    """What the doctor reports about a server that answers so."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, body=body.encode(), headers={"Content-Type": content_type})
@@ -33,10 +33,10 @@ async def told(status: int, body: str, content_type: str) -> list[tuple[str, str
 @pytest.mark.parametrize("name", OTHERS)
 async def test_another_server_is_not_taken_for_the_service(name: str) -> None:
     """Whatever it answers, and whatever HTTP status it has."""
-    assert await told(*OTHERS[name]) == [("fault", "Another server than leadhook answers at ")]
+    assert await reported(*OTHERS[name]) == [("fault", "Another server than leadhook answers at ")]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=hex", "text/plain"])
 async def test_the_service_is_known_by_its_answer(content_type: str) -> None:
     """A proxy may change the content type."""
-    assert await told(200, READY, content_type) == [("ok", "The service at ")]
+    assert await reported(200, READY, content_type) == [("ok", "The service at ")]

@@ -5,12 +5,13 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from leadhook.command_error import CommandError, MisuseError
 from leadhook.install.sql import query
@@ -42,6 +43,18 @@ _EXPLANATIONS = {
 }
 
 
+_SETTINGS: Final = {
+    "lock_timeout": "1s",
+    "statement_timeout": "0",
+    # Role and database may have others, in which names and times are written otherwise.
+    "quote_all_identifiers": "off",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+}
+
+
 @asynccontextmanager
 async def connect(database_url: str) -> AsyncIterator[Connection]:
     """Connect as the owner, in autocommit mode, with a lock timeout of one second and no statement timeout.
@@ -53,7 +66,7 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
     async with connection:
         await _refuse_transaction_pooler(connection, database_url)
         await connection.execute(
-            "select set_config('lock_timeout', '1s', false), set_config('statement_timeout', '0', false)"
+            "select set_config(name, value, false) from jsonb_each_text(%s) as s (name, value)", [Jsonb(_SETTINGS)]
         )
         await _check_server(connection)
         try:
