@@ -200,6 +200,9 @@ def words_say_what_happened_to_others(blame: Any) -> None:
     assert str(blame.Evidence(answered=1, failing_s=9.0, keys=2)) == one
     for kind in FailureClass:
         assert len(decided(blame, kind, answered=3).words) > 20
+    called = decided(blame, FailureClass.CONTENT, more={"usage": Usage(calls=1)})
+    assert "answered" in called.words
+    assert "No call" in decided(blame, FailureClass.CONTENT).words
 
 
 @rule

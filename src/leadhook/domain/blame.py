@@ -107,7 +107,10 @@ def decide(  # noqa: PLR0911 - a table, one line a case
     failing_s = evidence.failing_s or 0.0
     waits = f"{evidence}: no attempt is spent."
     if failure.kind == FailureClass.CONTENT:
-        return Decision("dead", "answer", "The model answered, so this lead is the cause.")
+        words = (
+            "The model answered, so this lead is the cause." if failure.answered else "No call was made for this lead."
+        )
+        return Decision("dead", "answer", words)
     if failure.kind == FailureClass.CONFIGURATION:
         return Decision("returned", "setting", waits)
     if failure.kind == FailureClass.KEY:

@@ -68,6 +68,11 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
         self.usage = usage if usage is not None else Usage()
 
     @property
+    def answered(self) -> bool:
+        """The model answered a call, so the lead is the cause; a `prompts` row that is too long causes no call."""
+        return self.kind == FailureClass.CONTENT and self.usage.calls > 0
+
+    @property
     def paid(self) -> bool:
         """A call was answered and paid for, and the answer is unusable."""
         return self.code.startswith("answer_") or self.usage.input_tokens + self.usage.output_tokens > 0

@@ -152,7 +152,7 @@ class Executor:
                     continue
                 failed[key.fingerprint] = lease.called_at
                 lease.keys_refused = len(failed)
-                if failure.kind == FailureClass.CONTENT:
+                if failure.answered:
                     self._keys.prove(key)
                 if failure.kind == FailureClass.KEY:
                     self._keys.rest(key, failure)
@@ -249,9 +249,9 @@ class Executor:
             # The settings are the same for every lead, and were good enough for others.
             failure.kind = FailureClass.REFUSED
         evidence = self._breaker.evidence(failure.code, lead_id, lease.failing_since, key)
-        if failure.kind == FailureClass.CONTENT:
+        if failure.answered:
             self._breaker.answered(lead_id, lease.called_at, key)
-        else:
+        elif failure.kind != FailureClass.CONTENT:
             self._breaker.failed(failure, lead_id, lease.step_called_at)
         decision = decide(
             failure,

@@ -97,6 +97,20 @@ async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) 
         assert len(world.scorer.calls) == 16 + 3
 
 
+async def test_lead_that_is_refused_without_a_call_is_no_answer(world: World) -> None:
+    """Its prompts are too long, say; the model still fails, and the key was not tried."""
+    fail(world, *names(16), times=1)
+    world.scorer.script["tried"] = [world.failure(FailureClass.CONTENT)]
+    world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
+    world.hand_out(world.lead("tried"), has_more=True, next_due_ms=0)
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(40)
+        assert releases(world)["tried"] == "dead"
+        assert [call.limit for call in world.store.of("claim")] == [16, 1]
+        assert engine.health().fault is not None
+    assert "answered" not in world.releases[-1].reason
+
+
 async def test_first_answer_releases_it_at_once(world: World) -> None:
     fail(world, *names(16), times=1)
     world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
