@@ -139,7 +139,6 @@ class ScoreAnswer(BaseModel):
     SHOULD_CONTACT: Annotated[Literal[0, 1], BeforeValidator(_yes_or_no)]
 
     def to_domain(self) -> Score:
-        """Convert to the domain model."""
         return Score(
             score=self.SCORE,
             response=self.RESPONSE,
@@ -159,7 +158,6 @@ class MessageAnswer(BaseModel):
     CLAIMS: Annotated[list[str], BeforeValidator(_claims)] = Field(default_factory=list)
 
     def to_domain(self) -> Message:
-        """Convert to the domain model."""
         return Message(subject=self.SUBJECT, message=self.MESSAGE, claims=tuple(map(_to_claim, self.CLAIMS)))
 
 

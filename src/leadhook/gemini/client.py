@@ -54,7 +54,6 @@ class GeminiClient:
 
     @property
     def model(self) -> str:
-        """Return the Gemini model name."""
         return self._chat.model
 
     @property

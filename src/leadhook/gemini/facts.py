@@ -105,7 +105,6 @@ class Source:
 
 
 def _kinds(numbers: list[Number]) -> dict[float, set[str]]:
-    """Return the kinds of each value."""
     kinds: dict[float, set[str]] = {}
     for number in numbers:
         for value in number.values:
@@ -141,8 +140,9 @@ def _unproven(
     names = (*(source.names for source in sources), allowed)
     yield from (Unproven(NAME, name) for name in unknown_names(message.subject, message.message, names, languages))
     yield from (Unproven(QUOTATION, words) for words in _unknown_quotations(message.message, proven, sources))
-    if not _has_length(message.message, prompts):
-        yield Unproven(LENGTH, f"{_count_words(message.message)} words")
+    fewest, most = _length_asked(prompts.message_prompt or "")
+    if not fewest <= (length := _count_words(message.message)) <= most:
+        yield Unproven(LENGTH, f"{length} words")
 
 
 @lru_cache(maxsize=64)
@@ -256,11 +256,6 @@ def _unknown_quotations(text: str, proven: tuple[Claim, ...], sources: tuple[Sou
         is_comparable = any(languages_of(quoted) & languages_of(source.text) for source in sources[:1])
         if known * 2 < len(words) and is_comparable:
             yield quoted
-
-
-def _has_length(text: str, prompts: Prompts) -> bool:
-    fewest, most = _length_asked(prompts.message_prompt or "")
-    return fewest <= _count_words(text) <= most
 
 
 @lru_cache(maxsize=64)

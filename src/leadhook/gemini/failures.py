@@ -55,41 +55,36 @@ _STATUS_CODES: Final = {
     "UNKNOWN": 500,
 }
 """Google's status names, and the HTTP status of each."""
-_KEY_REASONS: Final[dict[str, tuple[str, str]]] = {
-    "API_KEY_INVALID": ("key_invalid", "Google does not accept this API key."),
-    "API_KEY_EXPIRED": ("key_invalid", "Google does not accept this API key: it has expired."),
-    "API key not valid": ("key_invalid", "Google does not accept this API key."),
-    "API Key not found": ("key_invalid", "Google does not accept this API key."),
-    "API key expired": ("key_invalid", "Google does not accept this API key: it has expired."),
-    "leaked": ("key_leaked", "Google blocked this API key because it was published: replace it."),
-    "SERVICE_DISABLED": (
+_RESTRICTED: Final = "This API key is restricted to"
+_NO_BILLING: Final = (
+    "key_billing",
+    "The project of this API key has no working billing account: see Google's console.",
+)
+_KEY_REASONS: Final = (
+    ("API_KEY_INVALID|API key not valid|API Key not found", "key_invalid", "Google does not accept this API key."),
+    ("API_KEY_EXPIRED|API key expired", "key_invalid", "Google does not accept this API key: it has expired."),
+    ("leaked", "key_leaked", "Google blocked this API key because it was published: replace it."),
+    (
+        "SERVICE_DISABLED",
         "key_service_disabled",
         "The Gemini API is not enabled in the project of this API key: enable it in Google's console.",
     ),
-    "HTTP_REFERRER_BLOCKED": (
+    ("HTTP_REFERRER_BLOCKED", "key_restricted", f"{_RESTRICTED} web pages: lift that in Google's console."),
+    (
+        "IP_ADDRESS_BLOCKED",
         "key_restricted",
-        "This API key is restricted to web pages: lift that in Google's console.",
+        f"{_RESTRICTED} other IP addresses: add this service's address in Google's console.",
     ),
-    "IP_ADDRESS_BLOCKED": (
+    ("ANDROID_APP_BLOCKED", "key_restricted", f"{_RESTRICTED} Android apps: lift that in Google's console."),
+    ("IOS_APP_BLOCKED", "key_restricted", f"{_RESTRICTED} iOS apps: lift that in Google's console."),
+    (
+        "API_KEY_SERVICE_BLOCKED",
         "key_restricted",
-        "This API key is restricted to other IP addresses: add this service's address in Google's console.",
+        f"{_RESTRICTED} other APIs: allow the Gemini API in Google's console.",
     ),
-    "ANDROID_APP_BLOCKED": (
-        "key_restricted",
-        "This API key is restricted to Android apps: lift that in Google's console.",
-    ),
-    "IOS_APP_BLOCKED": ("key_restricted", "This API key is restricted to iOS apps: lift that in Google's console."),
-    "API_KEY_SERVICE_BLOCKED": (
-        "key_restricted",
-        "This API key is restricted to other APIs: allow the Gemini API in Google's console.",
-    ),
-    "BILLING_DISABLED": (
-        "key_billing",
-        "The project of this API key has no working billing account: see Google's console.",
-    ),
-    "suspended": ("key_suspended", "Google suspended the project of this API key: see Google's console."),
-    "SUSPENDED": ("key_suspended", "Google suspended the project of this API key: see Google's console."),
-}
+    ("BILLING_DISABLED", *_NO_BILLING),
+    ("suspended|SUSPENDED", "key_suspended", "Google suspended the project of this API key: see Google's console."),
+)
 """By the reason of ErrorInfo, or by words of the message where Google names no reason."""
 _UNPAID: Final = re.compile(r"prepay|credits?\b|spend(ing)? (cap|limit)", re.IGNORECASE)
 _BILLING: Final = re.compile(rf"billing (account|is|has)|enable billing|{_UNPAID.pattern}", re.IGNORECASE)
@@ -163,7 +158,9 @@ def classify(error: BaseException, *, model: str) -> Failure:  # noqa: PLR0911 -
             reason = f"The reply was not Google's (HTTP {error.status}): a proxy or firewall on the way sent it."
             return _transient("model_path_failed", reason, park_s=error.retry_after_s)
         case RefusedReplyError():
-            return _from_google(error, model)
+            failure = _Refusal(error, model).failure()
+            failure.usage = _CALL
+            return failure
         case CutReplyError():
             return _transient("model_connection_lost", "The model's reply broke off.", usage=_PERHAPS_BILLED)
         case TimeoutError():
@@ -209,37 +206,22 @@ def _code(error: dict[str, Any]) -> int:
     return code if code >= HTTPStatus.BAD_REQUEST else _STATUS_CODES[error["status"]]
 
 
-def _from_google(reply: RefusedReplyError, model: str) -> Failure:
-    error = reply.error or {}
-    refusal = _Refusal(reply.status, error["status"], error["message"], _details(error), reply.retry_after_s, model)
-    failure = refusal.failure()
-    failure.usage = _CALL
-    return failure
-
-
 class _Refusal:
     """One of Google's errors, read for what it says about whom."""
 
-    def __init__(
-        self,
-        code: int,
-        status: str,
-        message: str,
-        details: dict[str, dict[str, Any]],
-        retry_after_s: float | None,
-        model: str,
-    ) -> None:
-        self._code = code
-        self._status = status
-        self._message = message
+    def __init__(self, reply: RefusedReplyError, model: str) -> None:
+        error = reply.error or {}
+        self._code = reply.status
+        self._status, self._message = error["status"], error["message"]
         self._model = model
+        details = _details(error)
         self._info = details.get("ErrorInfo", {})
         violations = details.get("QuotaFailure", {}).get("violations")
         self._violations = [one for one in violations if isinstance(one, dict)] if isinstance(violations, list) else []
         named_s = _seconds(details.get("RetryInfo", {}).get("retryDelay"))
-        if named_s is None and (said := _RETRY_IN.search(message)):
+        if named_s is None and (said := _RETRY_IN.search(self._message)):
             named_s = _spelled(*said.groups(default=""))
-        self._delay_s = (retry_after_s if named_s is None else named_s) or None
+        self._delay_s = (reply.retry_after_s if named_s is None else named_s) or None
 
     def failure(self) -> Failure:  # noqa: PLR0911 - a table, one line a case
         """Return whom it speaks of, with a sentence of ours."""
@@ -271,11 +253,11 @@ class _Refusal:
 
     def _about_key(self) -> Failure | None:
         said = f"{self._info.get('reason')} {self._words}"
-        for marker, (code, reason) in _KEY_REASONS.items():
-            if marker in said:
+        for markers, code, reason in _KEY_REASONS:
+            if re.search(markers, said):
                 return self._key(code, reason)
         if self._code == HTTPStatus.PAYMENT_REQUIRED or _BILLING.search(self._words):
-            return self._key(*_KEY_REASONS["BILLING_DISABLED"])
+            return self._key(*_NO_BILLING)
         return None
 
     @property
@@ -313,10 +295,9 @@ class _Refusal:
     def _over_quota(self) -> Failure:
         metadata = self._info.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
-        values = [str(one.get("quotaValue")) for one in self._violations] + [str(metadata.get("quota_limit_value"))]
-        quotas = " ".join(str(one.get("quotaId", "")) for one in self._violations) + str(
-            metadata.get("quota_limit", "")
-        )
+        values = {str(one.get("quotaValue")) for one in self._violations} | {str(metadata.get("quota_limit_value"))}
+        ids = [*(one.get("quotaId", "") for one in self._violations), metadata.get("quota_limit", "")]
+        quotas = " ".join(map(str, ids)).strip()
         if "0" in values or _LIMIT_ZERO.search(self._message):
             reason = (
                 f"The project of this API key has no quota at all for the model {self._model} (limit 0): "
@@ -324,7 +305,7 @@ class _Refusal:
             )
             return self._key("key_quota_zero", reason)
         if _UNPAID.search(self._message):
-            return self._key(*_KEY_REASONS["BILLING_DISABLED"])
+            return self._key(*_NO_BILLING)
         if re.search(r"per_?day", quotas, re.IGNORECASE):
             midnight_s = _until_midnight_pacific()
             soon = self._delay_s is not None and 0 < self._delay_s <= SHORT_DELAY_S

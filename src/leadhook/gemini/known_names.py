@@ -20,6 +20,7 @@ WORD: Final = re.compile(rf"[^\W\d_{NO_CAPITALS}][^\W_{NO_CAPITALS}]*(?:['\u2019
 GENERIC: Final = frozenset(FACTS["names"]["generic"])
 """Words of scripts without capitals that look like a name where they stand."""
 
+_RUN: Final = re.compile(f"[{NO_CAPITALS}]+")
 _NEAR: Final = 0.75
 _ONSETS: Final = "aeiouyhj"
 
@@ -92,19 +93,23 @@ def places_in(text: str) -> Iterator[tuple[str, frozenset[str]]]:
     named = places()
     words = list(WORD.finditer(text))
     for at, word in enumerate(words):
-        start = word.start() + (word[0].find("'") + 1 if word[0][0].islower() else 0)
-        if not text[start].isupper() or not _may_begin_place(fold_word(text[start : word.end()]).removesuffix("'s")):
+        start = word.start()
+        if text[start].islower():
+            start += word[0].find("'") + 1
+        if not text[start].isupper() or not _may_begin_place(text[start : word.end()]):
             continue
         for last in reversed(words[at : at + 3]):
             span = text[start : last.end()]
             if len(span) <= 40 and (ids := _place(fold_word(span).removesuffix("'s"), named)):
                 yield span, ids
                 break
-    for run in re.findall(rf"[{NO_CAPITALS}]+", text):
+    for run in () if text.isascii() else _RUN.findall(text):
         yield from _places_in_run(run, named)
 
 
-def _may_begin_place(folded: str) -> bool:
+@lru_cache(maxsize=4096)
+def _may_begin_place(word: str) -> bool:
+    folded = fold(word).removesuffix("'s")
     first = folded.replace("'", " ").split()[0]
     return "\u0400" <= folded[:1] < "\u0530" or first in places() or first in place_starts()
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from leadhook.domain.spend import BYTES_A_CHARACTER, CallLimits
 
-STEPS: Final = 2
 MAX_CALLS_A_STEP: Final = 2
 
 OUTPUT_TOKENS_FIRST: Final = 2_048
@@ -32,18 +31,13 @@ REPAIR_TOKENS: Final = 1_000
 """More than it takes to say what was wrong with an answer; the answer itself goes back too."""
 
 
-def output_tokens_a_step() -> int:
-    """Return the most output tokens one step can cost: thoughts and answers of both calls."""
-    return OUTPUT_TOKENS_FIRST + OUTPUT_TOKENS_MORE_ROOM
-
-
 def call_limits() -> CallLimits:
-    """The same for what a lead may cost."""
+    """Return them as budgets need them."""
     return CallLimits(
         calls=MAX_CALLS_A_STEP,
         fixed_tokens=TEMPLATE_CHARACTERS // TEMPLATE_CHARACTERS_A_TOKEN + SCHEMA_TOKENS,
         extra_tokens=OUTPUT_TOKENS_FIRST + REPAIR_TOKENS,
-        output_tokens=output_tokens_a_step(),
+        output_tokens=OUTPUT_TOKENS_FIRST + OUTPUT_TOKENS_MORE_ROOM,
         lead_bytes=BYTES_A_CHARACTER * LEAD_CHARACTERS,
         prompts_bytes=BYTES_A_CHARACTER * PROMPTS_CHARACTERS,
     )

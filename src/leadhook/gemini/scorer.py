@@ -35,15 +35,12 @@ class GeminiScorer:
 
     @property
     def model(self) -> str:
-        """The model's name."""
         return self._client.model
 
     def prompt_version(self, prompts: Prompts) -> str:
-        """16 hex digits that change with the templates, the `prompts` row, the model or how it is set."""
         return texts.prompt_version(prompts, self.model)
 
     def input_version(self, lead: Lead) -> str:
-        """16 hex digits that change with any field of the lead that a model may see."""
         return texts.input_version(lead)
 
     def show_question(self, lead: Lead, prompts: Prompts) -> dict[str, tuple[str, str]]:

@@ -71,7 +71,7 @@ class _Built:
         self._stems: set[str] = set()
         self._rests: dict[str, list[str]] = {}
         self._kinds: dict[str, dict[str, str]] = {}
-        self._any: dict[str, re.Pattern[str]] = {}
+        self._any_of: Final = cache(lambda first: re.compile(self._begun(first, "|".join(self._rests[first]))))
         for kind, words in _SENTENCES.items():
             for pattern in words.get(language, ()):
                 for choice in _beginnings(pattern):
@@ -88,11 +88,6 @@ class _Built:
             if self._any_of(first).search(text):
                 for pattern, kind in self._kinds[first].items():
                     yield from ((kind, found) for found in re.finditer(self._begun("", pattern), text))
-
-    def _any_of(self, first: str) -> re.Pattern[str]:
-        if first not in self._any:
-            self._any[first] = re.compile(self._begun(first, "|".join(self._rests[first])))
-        return self._any[first]
 
     def _begun(self, first: str, rest: str) -> str:
         # What may not stand before is looked at last: `re` finds a pattern faster that begins with letters.
