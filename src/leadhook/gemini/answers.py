@@ -105,7 +105,7 @@ def _written(text: str) -> str:
 
 
 def _claims(value: object) -> list[str]:
-    """Drop whatever is no claim: a list that is missing or wrong costs no message."""
+    """Drop whatever is not a claim: a missing or wrong list does not make the message unusable."""
     items = value if isinstance(value, list) else []
     texts = [" | ".join(map(str, item.values())) if isinstance(item, dict) else item for item in items]
     return [

@@ -1,8 +1,8 @@
 """Checks that every fact in a message has a source: a field of the lead, the company's data or the message prompt.
 
 Code decides, not a model. Each number, amount, percentage, quotation and name must stand in a source, words that claim
-acquaintance need a source that speaks of it, and nothing of the prompt may leak. The model's own list of claims is kept
-where it is right; it can prove a translated name, and a wrong or missing list costs nothing.
+acquaintance need a source that mentions it, and nothing of the prompt may leak. The model's own list of claims is kept
+where it is right: it can prove a translated name. A wrong or missing list does no harm.
 """
 
 import re
@@ -88,7 +88,7 @@ class Source:
         self.lowered = text.lower()
 
     def has(self, number: Number) -> bool:
-        """Report whether it states this number, in digits or in words, as the same kind of number."""
+        """Whether it states this number, in digits or in words, as the same kind of number."""
         return _has_number(self._in_digits, number) or _has_number(self._numbers, number)
 
     @cached_property
@@ -152,7 +152,7 @@ def _prompts_sources(prompts: Prompts) -> tuple[Source, ...]:
 
 
 def _located(claims: tuple[Claim, ...], text: str, rendered: str, prompts: Prompts) -> Iterator[Claim]:
-    """Yield the claims whose words and quote stand where they should, with the source in which the quote does stand."""
+    """Yield the claims whose words stand in the message and whose quote stands in a source, with that source."""
     parts = _FIELD.split(rendered)
     texts = dict(zip(parts[1::2], parts[2::2], strict=True))
     texts |= {COMPANY_DATA: prompts.wildnet_data or "", MESSAGE_PROMPT: prompts.message_prompt or ""}

@@ -1,9 +1,9 @@
-"""Classifies failed model calls: whom does the reply speak of?
+"""Classifies failed model calls: is the key, the model, the lead or the connection to blame?
 
-Only Google's own error envelope, `{"error": {"code", "message", "status"}}` with one of its status names, speaks of a
-key, of the model or of the request. Any other reply, whatever its HTTP status, was made by something on the way (a
-proxy, a firewall, a captive portal): it is transient, and says nothing about anyone. `check_reply` looks at each reply
-before the SDK does, because the SDK takes both kinds alike. What a failure does to a lead or key is decided from
+Only Google's own error envelope, `{"error": {"code", "message", "status"}}` with one of its status names, is evidence
+about a key, the model or the request. Any other reply, whatever its HTTP status, comes from something in between (a
+proxy, a firewall, a captive portal): it is transient, and evidence about nothing else. `check_reply` sees each reply
+before the SDK does, because the SDK treats both kinds alike. What a failure does to a lead or key is decided from
 evidence; see `domain/blame.py`.
 
 Messages of errors contain the server's whole reply, so they are never logged or stored; the messages here replace them.
@@ -207,7 +207,7 @@ def _code(error: dict[str, Any]) -> int:
 
 
 class _Refusal:
-    """One of Google's errors, read for what it says about whom."""
+    """One of Google's errors, and what it is evidence of."""
 
     def __init__(self, reply: RefusedReplyError, model: str) -> None:
         error = reply.error or {}
@@ -224,7 +224,7 @@ class _Refusal:
         self._delay_s = (reply.retry_after_s if named_s is None else named_s) or None
 
     def failure(self) -> Failure:  # noqa: PLR0911 - a table, one line a case
-        """Return whom it speaks of, with a sentence of ours."""
+        """Return the failure, with a sentence of ours."""
         match self._code:
             case 429:
                 return self._over_quota()
@@ -262,7 +262,7 @@ class _Refusal:
 
     @property
     def _words(self) -> str:
-        """The message, unless it may quote the lead: then its words say nothing of the key."""
+        """The message, unless it may quote the lead: then its words are no evidence about the key."""
         quotes = self._status == "INVALID_ARGUMENT" and not _SPEAKS_OF_KEY.match(self._message)
         return "" if quotes else self._message
 

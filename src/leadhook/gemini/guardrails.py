@@ -1,4 +1,4 @@
-"""Checks on a generated message: it holds no link, address or key of others, and nothing that was left unfinished.
+"""Checks that a message contains no foreign link, address or key, and nothing unfinished.
 
 Links, e-mail addresses, telephone numbers and keys are allowed only if they appear in the `prompts` row. Those in the
 lead's data are refused, because anyone may have written them. So is a new page on a site that the row names, because
@@ -171,7 +171,7 @@ def _given(prompts: Prompts) -> Given:
 
 
 def _company_names(lead: Lead) -> set[str]:
-    """Return site names that the lead's data uses as names of companies rather than as something to follow."""
+    """Return site names that the lead's data uses as company names rather than as links."""
     names = hosts_in(undisguised(lead.company_name or ""))
     career = render(Lead(lead_id="", title=lead.title, experience=lead.experience, skills=lead.skills)).text
     for piece in re.split(r"[\n|;,]|: | - ", career):

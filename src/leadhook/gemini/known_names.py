@@ -1,4 +1,4 @@
-"""The names that the sources of a message have, and whether a name is one of them.
+"""Decides whether a name stands in a message's sources.
 
 Names are compared as they are, with the endings of inflected languages, and across scripts by sound. A place may have
 another name in each language.

@@ -1,4 +1,4 @@
-"""Finds the names in a message, people, companies and places, that stand in none of its sources.
+"""Finds names of people, companies and places in a message that stand in none of its sources.
 
 A capital makes a name where it does not begin a sentence. German, which writes all nouns with capitals, and scripts
 without capitals are read by position: after a greeting, before a legal form, after "bei". Names of countries and large

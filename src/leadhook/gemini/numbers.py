@@ -69,7 +69,7 @@ _LINKS: Final = frozenset({"und", "ën", "en"})
 """Of the parts of a compound."""
 
 ANY: Final = "any"
-"""For a text that may have several languages: number words of all of them that mean nothing else."""
+"""For a text in several languages: the number words of all of them, except ambiguous ones."""
 
 
 @dataclass(slots=True)
@@ -168,7 +168,7 @@ def _with_units(text: str, start: int, end: int, values: set[float], *, is_spell
 
 
 def _add_unit(number: Number, tail: str, found: re.Match[str], *, is_first: bool) -> bool:
-    """Take a word into account that follows a number; return whether the next one may still belong to it."""
+    """Apply a word that follows a number; return whether the next one may still belong to the number."""
     at, word = found.start(1), _word(tail, found)
     if tail.startswith(_PERCENT, at):
         number.kind = "percent"

@@ -1,4 +1,4 @@
-"""Scores a lead and writes to it: one question, one more where that can help, and only complete answers count."""
+"""Scores a lead and writes its message: one call each, a second one if that can help; only complete answers count."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -22,13 +22,13 @@ from leadhook.gemini.rendering import Rendering, render, without_free_text
 Answer = TypeVar("Answer", bound=BaseModel)
 
 REPEATED_CHARACTERS: Final = 9_000
-"""Of an answer that is shown to the model again."""
+"""Maximum of an unusable answer that the second call repeats."""
 QUOTED_CHARACTERS: Final = 200
-"""Of the words in it that are wrong."""
+"""Maximum of the wrong words that it quotes."""
 
 
 class GeminiScorer:
-    """The score of one lead, in the two steps that it is paid for."""
+    """Buys a lead's score and message, one step at a time."""
 
     def __init__(self, client: GeminiClient) -> None:
         self._client = client
@@ -44,7 +44,7 @@ class GeminiScorer:
         return texts.input_version(lead)
 
     def show_question(self, lead: Lead, prompts: Prompts) -> dict[str, tuple[str, str]]:
-        """Return what the model is sent for each step, for people: the instruction and the lead.
+        """Return what the model is sent in each step, for people to read: the instruction and the lead.
 
         Raises:
             Failure: the `prompts` row is too long.
@@ -57,7 +57,7 @@ class GeminiScorer:
         return await self._client.check_key(key)
 
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
-        """The score of a lead, and what it cost.
+        """Return the score of a lead, and what it cost.
 
         Raises:
             Failure: with what the failed calls cost.
@@ -86,7 +86,7 @@ class GeminiScorer:
         return score.compared_with(without), usage
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
-        """Subject and message for a lead, and what they cost.
+        """Return subject and message for a lead, and what they cost.
 
         Raises:
             Failure: with what the failed calls cost.
@@ -153,7 +153,7 @@ def _checked(message: Message, prompts: Prompts, lead: Lead, rendering: Renderin
 
 @asynccontextmanager
 async def open_scorer(*, model: str, base_url: str | None = None) -> AsyncIterator[GeminiScorer]:
-    """The process's scorer.
+    """Open the scorer of the process.
 
     Args:
         model: Gemini's name of the model.
@@ -164,7 +164,7 @@ async def open_scorer(*, model: str, base_url: str | None = None) -> AsyncIterat
 
 
 def _repair(reply: Reply, unusable: Unusable) -> list[BaseMessage]:
-    """What follows the question in the second call. Gemini takes no conversation that ends on the model's turn."""
+    """Return what follows the question in the second call. Gemini wants the last turn to be the user's."""
     if unusable.remedy != Remedy.REPAIR:
         return []
     quoted = f" ({json.dumps(unusable.quoted[:QUOTED_CHARACTERS], ensure_ascii=False)})" if unusable.quoted else ""

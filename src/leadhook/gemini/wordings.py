@@ -1,7 +1,7 @@
-"""Sentences that claim an acquaintance, or speak of how the message was made: by lists of wordings, and by their build.
+"""Finds sentences that claim an acquaintance, or mention how the message was made.
 
-`facts.toml` has the wordings. `sentences.toml` has patterns for what such sentences have in common (who, what kind of
-contact or work, and when), which also find wordings that no list has.
+`facts.toml` lists wordings. `sentences.toml` has patterns for what such sentences have in common (who, what kind of
+contact or work, and when), which also find wordings that are not listed.
 """
 
 import re
@@ -15,7 +15,7 @@ _LEAK: Final[dict[str, Any]] = FACTS["leak"]
 _SENTENCES: Final[dict[str, dict[str, Any]]] = load("sentences.toml")
 _WISHES: Final[dict[str, str]] = _SENTENCES.pop("wishes")
 _PRIVATE: Final = "private"
-"""Of this, not even a question or a wish may speak."""
+"""The kind that even questions and wishes must not mention."""
 _QUESTION: Final = re.compile("[^.!\n\u3002\uff01]*[?\uff1f\u061f]")
 _ENDS: Final = re.compile("[.!?\n\u3002\uff01\uff1f\u061f]")
 _WORD: Final = re.compile(r"\w+")
@@ -129,7 +129,7 @@ class Wordings:
                     yield match[0]
 
     def about_itself(self, sources: Iterable[str], given: Iterable[str]) -> Iterator[str]:
-        """Yield words by which the message speaks of scores, of instructions or of how it was made.
+        """Yield words that mention scores, instructions or how the message was made.
 
         Args:
             sources: all of them, in lower case: a lead may work on scores and models.
@@ -197,7 +197,7 @@ def _closing(pattern: str) -> int:
 
 
 def _depths(pattern: str) -> Iterator[tuple[int, str, int]]:
-    """Yield each sign that is not escaped, and how many brackets are open after it."""
+    """Yield each bracket or bar that is not escaped, and how many brackets are open after it."""
     depth = 0
     for found in re.finditer(r"(?<!\\)[()|]", pattern):
         depth += (found[0] == "(") - (found[0] == ")")
