@@ -142,6 +142,20 @@ def test_certificates_are_checked_and_their_keys_never_written(tmp_path: Path, m
     assert not (tmp_path / "keys").exists()
 
 
+def test_clients_share_one_context_and_a_library_that_changes_its_context_gets_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading the certificates takes 20 ms and 1 MB; requests adds certificates of its own to what it is given."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    shared = network.trust()
+    assert network.trust() is shared
+    assert network.own_trust() is not shared
+
+    (tmp_path / "ca.pem").write_text(Path(certifi.where()).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert network.trust() is not shared
+
+
 def test_passwords_of_proxies_are_known_to_the_log() -> None:
     """Also with characters that a URL must encode."""
     assert network.passwords({"ALL_PROXY": "http://user:hunter%402@proxy.test"}) == ["hunter%402", "hunter@2"] * 2
