@@ -66,6 +66,11 @@ class Arena:
 
         self.project.wait_for_answers(leads, timeout_s, logs)
 
+    def wait_until_done(self, leads: Sequence[str], timeout_s: float = PATIENCE_S) -> None:
+        """Until these leads are answered and nothing else is under way."""
+        self.wait_for_answers(leads, timeout_s)
+        self.wait_for_rest()
+
     def wait_for_rest(self, timeout_s: float = PATIENCE_S) -> None:
         """Until nothing is leased or ready and no outbox row is left."""
         poll(

@@ -32,6 +32,17 @@ def assert_nothing_left(project: Project) -> None:
     assert project.value("select count(*) from leadhook.outbox") == 0, "outbox rows are left"
 
 
+def assert_all_done(project: Project, leads: Sequence[str]) -> None:
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+
+
+def assert_only_lost_leases_cost_twice(project: Project) -> None:
+    """A worker that loses its lease may have asked both questions."""
+    expired = project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
+    assert project.model.repeated() <= 2 * expired
+
+
 def assert_calls_of_one(project: Project, leads: Sequence[str]) -> None:
     """Exactly the calls that one undisturbed process would make: a score each, a message from 50 up."""
     scores = dict(project.run("select lead_id, score from public.llm_response where lead_id = any (%s)", list(leads)))

@@ -43,14 +43,12 @@ def test_good_key_does_the_work_of_three_empty_ones(arena: Arena, spelling: str)
     project.set_keys(*KEYS, "visibly-fake-good-key")
     service = arena.serve(MAX_CONCURRENCY="16", webhooks=True).wait_until_up()
     while project.value("select count(*) from leadhook.api_keys where state = 'healthy'") < len(KEYS) + 1:
-        arena.wait_for_answers(project.bring(4))
-    arena.wait_for_rest()
+        arena.wait_until_done(project.bring(4))
     newest = project.model.newest()
     slow = {"do": {"latency_ms": 300}}
     project.model.order(*({"match": {"key": key}, "do": EMPTY[spelling]} for key in KEYS), slow)
     leads = project.bring(60)
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
 
     empty = [call for key in KEYS for call in calls_with(project, key) if call["n"] > newest]
     assert len(empty) <= 12

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import poll
 from tests.faults.conftest import Arena
-from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.faults.invariants import assert_all_done, assert_nothing_left
 from tests.support.processes import ask
 from tests.support.project import SHORT_LEASES, Project
 
@@ -88,11 +88,9 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: Arena) ->
     assert "is spent" in str(service.ready()["reasons"])
 
     project.run("select public.leadhook_set_budget(null, 100, 'tester')")
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
     assert project.run("select distinct outcome from leadhook.attempts") == [("saved",)]
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     assert project.model.repeated(answered=True) == 0
     assert before + billed(project) > BUDGET_USD, "without a budget all would have been scored at once"
     spent, booked, wasted = project.run(
@@ -125,8 +123,7 @@ def test_lease_that_dies_costs_what_was_reserved_for_it(arena: Arena) -> None:
     assert reserved > 0
     project.model.behave()
     arena.serve()
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
     wasted, spent = project.run("select sum(wasted_usd)::float8, sum(spent_usd)::float8 from leadhook.costs")[0]
     saved = project.value("select sum(cost_usd)::float8 from leadhook.attempts where outcome = 'saved'")
     assert abs(wasted - reserved) < 1e-9
@@ -167,6 +164,5 @@ def test_pause_holds_leads_back_and_resume_lets_them_go(arena: Arena) -> None:
     poll(lambda: "All work has been paused" in str(service.ready()["reasons"]), lambda: str(service.ready()))
     assert project.answered(late) == set()
     project.run("select public.leadhook_resume(null, null, 'tester')")
-    arena.wait_for_answers(late)
-    arena.wait_for_rest()
+    arena.wait_until_done(late)
     assert_nothing_left(project)

@@ -6,7 +6,7 @@ import time
 import pytest
 from tests.conftest import LONG, PATIENCE_S, poll
 from tests.faults.conftest import Arena
-from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.faults.invariants import assert_all_done
 from tests.support.processes import Service
 from tests.support.project import SHORT_LEASES
 
@@ -33,8 +33,7 @@ def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: Arena) -> None:
         kill_while_holding(arena, victim, lease_s=3)
         for service in services:
             service.wait_until_up()
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
     assert_price_of_crashes(arena, leads)
 
 
@@ -46,8 +45,7 @@ def test_kill_9_with_the_default_lease_times(arena: Arena) -> None:
     for service in (victim, other):
         service.wait_until_up()
     kill_while_holding(arena, victim, lease_s=30)
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
     assert_price_of_crashes(arena, leads)
 
 
@@ -81,14 +79,12 @@ def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: Arena) -> None:
 
     other.kill()
     more = project.bring(5)
-    arena.wait_for_answers(more)
-    arena.wait_for_rest()
+    arena.wait_until_done(more)
     workers = project.run(
         "select distinct worker like %s from leadhook.attempts where lead_id = any (%s)", zombie.worker_like, more
     )
     assert workers == [(True,)]
-    assert_one_answer_each(project, leads + more)
-    assert_nothing_left(project)
+    assert_all_done(project, leads + more)
     assert project.model.repeated() <= 2 * len(lost)
 
 
@@ -115,6 +111,5 @@ def assert_price_of_crashes(arena: Arena, leads: list[str]) -> None:
     held = arena.project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
     repeated = arena.project.model.repeated()
     print(f"{len(leads)} leads, {held} of them held by the dead, {repeated} calls repeated")  # noqa: T201 - a figure for people
-    assert_one_answer_each(arena.project, leads)
-    assert_nothing_left(arena.project)
+    assert_all_done(arena.project, leads)
     assert repeated <= 2 * held

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.conftest import poll
 from tests.faults.conftest import Arena
-from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
+from tests.faults.invariants import assert_all_done, assert_calls_of_one
 from tests.support.processes import Service
 
 KILL_TIMEOUT_S = 60
@@ -54,14 +54,12 @@ def restart_under_load(arena: Arena, times: int, versions: list[dict[str, Any]])
         slowest = max(slowest, time.monotonic() - began_at)
         assert not project.held_by(service.worker_like), "it left leases behind"
         service = successor.wait_until_up()
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
     print(f"{len(leads)} leads, the slowest end took {slowest:.1f} s")  # noqa: T201 - a figure for people
 
     assert slowest < KILL_TIMEOUT_S
     assert project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'") == 0
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     assert_calls_of_one(project, leads)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.faults.conftest import Arena
-from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
+from tests.faults.invariants import assert_all_done, assert_calls_of_one
 
 
 @pytest.mark.parametrize("instances", [2, pytest.param(4, marks=pytest.mark.long)])
@@ -13,11 +13,9 @@ def test_several_instances_make_exactly_the_calls_of_one(arena: Arena, instances
     leads = project.bring(200 if arena.long else 50)
     for service in [arena.serve(MAX_CONCURRENCY="8") for _ in range(instances)]:
         service.wait_until_up()
-    arena.wait_for_answers(leads, 240)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads, 240)
 
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     assert_calls_of_one(project, leads)
     workers = project.value("select count(distinct worker) from leadhook.attempts")
     assert workers == instances

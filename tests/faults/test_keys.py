@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.conftest import poll
 from tests.faults.conftest import Arena
-from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.faults.invariants import assert_all_done, assert_one_answer_each
 from tests.support.processes import ask
 from tests.support.project import KEYS, Project
 
@@ -42,8 +42,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: Arena) -> None:
     )
     leads += project.bring(40)
     arena.serve(webhooks=True)
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
 
     assert 1 <= len(calls_with(project, refused)) <= len(arena.services)
     of_tired = calls_with(project, tired)
@@ -58,8 +57,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: Arena) -> None:
     assert states == {
         fingerprint(key): state for key, state in zip(KEYS, ("cooling", "healthy", "healthy"), strict=True)
     }
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     assert project.model.repeated(answered=True) == 0
 
 
@@ -74,8 +72,7 @@ def test_first_leads_after_an_install_begin_at_once(arena: Arena, check: dict[st
     for _ in range(3):  # each is answered after what the service received before it
         service.ready()
     leads = project.bring(24)
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
 
     waits = [row[0] for row in project.run("select key_wait_ms from leadhook.attempts where key_wait_ms > 0")]
     print(f"{len(waits)} of 24 leads waited for a key, up to {max(waits, default=0)} ms")  # noqa: T201 - a figure for people
@@ -105,8 +102,7 @@ def test_a_key_that_rests_by_one_instances_evidence_is_not_called_by_another(are
     leads += project.bring(2, title="Chief pumps director")
     change = {"type": "INSERT", "schema": "public", "table": "all_leads", "record": {"lead_id": leads[-1]}}
     ask(f"{other.url}/webhooks/leads", method="POST", body=change, token=token)
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
 
     assert sorted(call["status"] for call in calls_with(project, empty)) == [200, 429]
     states = dict(project.run("select fingerprint, state from leadhook.api_keys"))

@@ -5,7 +5,7 @@ import time
 import pytest
 from tests.conftest import poll
 from tests.faults.conftest import Arena
-from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.faults.invariants import assert_all_done, assert_one_answer_each
 from tests.support.orders import fingerprint
 from tests.support.project import KEYS
 
@@ -18,8 +18,7 @@ def test_score_is_bought_once_though_the_message_fails_three_times(arena: Arena)
     (lead,) = project.bring(1, title="Chief pumps director")
     project.model.order({"match": {"step": "message", "first": 3}, "do": {"error": 503}})
     arena.serve()
-    arena.wait_for_answers([lead])
-    arena.wait_for_rest()
+    arena.wait_until_done([lead])
 
     assert project.model.questions() == {(lead, "score"): 1, (lead, "message"): 4}
     assert_one_answer_each(project, [lead])
@@ -48,8 +47,7 @@ def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: Arena) -> None:
     print(f"{waiting} waited, {calls} calls failed, all answered {time.monotonic() - returned_at:.0f} s later")  # noqa: T201 - a figure for people
     arena.wait_for_rest()
     assert calls <= MOST_CALLS
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     assert project.model.repeated(answered=True) == 0
     poll(lambda: service.ready()["ready"], lambda: str(service.ready()))
 
@@ -68,12 +66,10 @@ def test_model_that_refuses_connections_burns_no_lead_and_few_calls(arena: Arena
     calls = project.value("select sum(calls) from leadhook.attempts where outcome <> 'saved'")
 
     project.model.start()
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
     print(f"{calls} calls failed")  # noqa: T201 - a figure for people
     assert calls <= MOST_CALLS + 16
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
 
 
 def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: Arena) -> None:
@@ -115,7 +111,5 @@ def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: Arena) -
     first = project.model.calls(since=newest)[0]["time"] / 1000
     print(f"first call {first - committed_at:.2f} s after the commit of a good key")  # noqa: T201 - a figure for people
     assert first - committed_at <= (2 if arena.long else 60), "the keys rest for 300 s"
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    arena.wait_until_done(leads)
+    assert_all_done(project, leads)

@@ -39,8 +39,7 @@ def test_a_replay_is_what_was_forecast(arena: Arena) -> None:
     service = arena.serve(webhooks=True).wait_until_up()
     group = project.new_group()
     leads = project.bring(many, group)
-    arena.wait_for_answers(leads, 240)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads, 240)
     arena.wait_for_answers(project.bring(3))  # of another user: not asked for
     arena.wait_for_rest()
 

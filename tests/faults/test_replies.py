@@ -3,7 +3,7 @@
 import pytest
 from tests.conftest import poll
 from tests.faults.conftest import Arena
-from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
+from tests.faults.invariants import assert_all_done, assert_calls_of_one, assert_one_answer_each
 from tests.faults.proxy import Fault
 from tests.support.project import SHORT_LEASES
 
@@ -17,16 +17,14 @@ def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: Are
     for function in ("claim", "renew", "save"):
         proxy.spoil("cut", function, times=2)
     service = arena.serve(proxy=proxy, MAX_CONCURRENCY="8")
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
 
     tokens = [exchange.request["p_token"] for exchange in proxy.of("claim")]
     assert tokens[0] == tokens[1] == tokens[2] != tokens[3]
     assert [exchange.fault for exchange in proxy.of("save")[:3]] == ["cut", "cut", None]
     assert proxy.count("cut") == 6, service.tail()
     assert project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'") == 0
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     assert_calls_of_one(project, leads)
 
 
@@ -37,8 +35,7 @@ def test_release_whose_reply_is_cut_is_one_release(arena: Arena) -> None:
     proxy = arena.proxy()
     proxy.spoil("cut", "release", times=2)
     arena.serve(proxy=proxy)
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
 
     assert proxy.count("cut") == 2
     assert project.run("select outcome, count(*) from leadhook.attempts group by 1 order by 1") == [
@@ -70,12 +67,10 @@ def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: Arena, fa
         lambda: any(word in str(service.ready()["reasons"]) for word in words.split("|")), lambda: str(service.ready())
     )
     proxy.behave()
-    arena.wait_for_answers(leads)
-    arena.wait_for_rest()
+    arena.wait_until_done(leads)
 
     poll(lambda: service.ready()["ready"], lambda: str(service.ready()))
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     assert_calls_of_one(project, leads)
 
 
@@ -92,8 +87,7 @@ def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: Arena) -
     proxy.behave()
     arena.wait_for_rest()
 
-    assert_one_answer_each(project, leads)
-    assert_nothing_left(project)
+    assert_all_done(project, leads)
     expired = project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
     spoiled = sum(exchange.fault is not None for exchange in proxy.exchanges)
     print(f"{spoiled} of {len(proxy.exchanges)} requests spoiled, {expired} leases ran out")  # noqa: T201 - a figure for people

@@ -65,8 +65,7 @@ def test_row_that_cannot_be_read_is_set_aside_and_its_neighbours_are_answered(ar
 def test_row_with_what_no_text_holds_is_answered(arena: Arena) -> None:
     with experience_of_type(arena, "json"):
         arena.serve(webhooks=True)
-        arena.wait_for_answers([lead for row in CLEANED.values() for lead in bring_with(arena, 4, experience=row)])
-        arena.wait_for_rest()
+        arena.wait_until_done([lead for row in CLEANED.values() for lead in bring_with(arena, 4, experience=row)])
 
 
 @pytest.mark.parametrize(
@@ -96,8 +95,7 @@ def test_big_rows_do_not_delay_another_users_lead(arena: Arena, count: int, mega
         arena.wait_for_answers([control])
         started = "select min(first_call_ms) from leadhook.attempts where lead_id = %s"
         assert project.value(started, control) < MOST_WAIT_MS, service.tail()
-        arena.wait_for_answers(big)
-        arena.wait_for_rest()
+        arena.wait_until_done(big)
 
 
 def test_row_that_takes_too_long_is_found_and_set_aside(arena: Arena) -> None:
