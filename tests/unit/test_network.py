@@ -145,7 +145,7 @@ def test_certificates_are_checked_and_their_keys_never_written(tmp_path: Path, m
 def test_clients_share_one_context_and_a_library_that_changes_its_context_gets_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loading the certificates takes 20 ms and 1 MB; requests adds certificates of its own to what it is given."""
+    """Loading the certificates takes 20 ms and 1 MB; requests adds certificates to the context it is given."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     shared = network.trust()
     assert network.trust() is shared
