@@ -21,7 +21,7 @@ from leadhook.gemini.numbers import ANY, Number, digits_in, languages_of, number
 from leadhook.gemini.prompts import TEMPLATES
 from leadhook.gemini.rendering import FIELDS
 from leadhook.gemini.wordings import Wordings
-from leadhook.gemini.words import FACTS, Finder, fold
+from leadhook.gemini.words import FACTS, fold
 
 NUMBER: Final = "message_unproven_number"
 NAME: Final = "message_unproven_name"
@@ -220,9 +220,9 @@ def _leaked(message: Message, lowered: str, prompts: Prompts) -> Iterator[str]:
         yield from _FIELD_NAME.findall(lowered)
     if ":" in lowered or "\uff1a" in lowered:
         yield from _headings().findall(message.message.lower())
-    words = f" {fold(message.message)} "
+    runs = list(_runs_of(message.message))
     for known in (_template_runs(), _orders(prompts.message_prompt or "")):
-        yield from (run.strip() for run in known.places(words))
+        yield from (" ".join(run) for run in runs if run in known)
 
 
 @cache
@@ -231,19 +231,19 @@ def _headings() -> re.Pattern[str]:
     return re.compile(rf"(?m)(?:^|[.!?\u3002\uff01\uff1f])\W{{0,4}}(?:{words}) ?[:\uff1a]")
 
 
-def _runs_of(text: str) -> Iterator[str]:
+def _runs_of(text: str) -> Iterator[tuple[str, ...]]:
     words = fold(text).split()
-    return (f" {' '.join(words[at : at + _RUN])} " for at in range(len(words) - _RUN + 1))
+    return zip(*(words[at:] for at in range(_RUN)), strict=False)
 
 
 @cache
-def _template_runs() -> Finder:
-    return Finder(_runs_of(re.sub(r"\{\w+\}", "", TEMPLATES["message"])))
+def _template_runs() -> frozenset[tuple[str, ...]]:
+    return frozenset(_runs_of(re.sub(r"\{\w+\}", "", TEMPLATES["message"])))
 
 
 @lru_cache(maxsize=64)
-def _orders(message_prompt: str) -> Finder:
-    return Finder(run for run in _runs_of(message_prompt) if not _ORDERS.isdisjoint(run.split()))
+def _orders(message_prompt: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(run for run in _runs_of(message_prompt) if not _ORDERS.isdisjoint(run))
 
 
 def _unknown_quotations(text: str, proven: tuple[Claim, ...], sources: tuple[Source, ...]) -> Iterator[str]:
