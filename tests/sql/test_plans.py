@@ -7,6 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from tests.conftest import POSTGRES
 from tests.sql.conftest import Sql
 from tests.sql.explained import Plans
 
@@ -99,7 +100,8 @@ def test_a_warm_session_plans_little_for_a_claim(database: "Database") -> None:
                 d=this,
             )
             db.save(db.result_of(db.lease_of(lead)))
-        assert planned <= 8
+        # Postgres 15 plans two statements more.
+        assert planned <= (8 if int(POSTGRES) >= 17 else 10)
 
 
 def test_a_claim_looks_at_few_rows(large: Plans) -> None:
