@@ -5,7 +5,7 @@ another name in each language.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from functools import cache, cached_property, lru_cache
 from typing import Final
@@ -20,6 +20,8 @@ WORD: Final = re.compile(rf"[^\W\d_{NO_CAPITALS}][^\W_{NO_CAPITALS}]*(?:['\u2019
 GENERIC: Final = frozenset(FACTS["names"]["generic"])
 """Words of scripts without capitals that look like a name where they stand."""
 
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_SHORT_RUN: Final = re.compile(f"(?<![{HAN}\uac00-\ud7af])[{HAN}\uac00-\ud7af]{{2,4}}(?![{HAN}\uac00-\ud7af])")
 _RUN: Final = re.compile(f"[{NO_CAPITALS}]+")
 _NEAR: Final = 0.75
 _ONSETS: Final = "aeiouyhj"
@@ -46,16 +48,12 @@ class Names:
     @cached_property
     def latin_sounds(self) -> frozenset[str]:
         """How the Latin words with a capital sound."""
-        words = re.findall(r"[^\W\d_]+", self._raw)
-        return frozenset(
-            heard for word in words if word[0].isupper() and _is_latin(word) and len(heard := sound(word)) > 1
-        )
+        return _sounds(word for word in _LETTERS.findall(self._raw) if word[0].isupper() and _is_latin(word))
 
     @cached_property
     def other_sounds(self) -> frozenset[str]:
         """How the words in other scripts sound."""
-        words = re.findall(r"[^\W\d_]+", self._raw)
-        return frozenset(heard for word in words if not _is_latin(word) and len(heard := sound(word)) > 1)
+        return _sounds(word for word in _LETTERS.findall(self._raw) if not _is_latin(word))
 
     @cached_property
     def arabic_sounds(self) -> frozenset[str]:
@@ -74,18 +72,16 @@ class Names:
     @cached_property
     def family_names(self) -> frozenset[str]:
         """How the first syllable of short Korean and Chinese words sounds, as of 김민준."""
-        return frozenset(
-            sound(run[0])
-            for run in re.findall(
-                "(?<![\u3400-\u9fff\uac00-\ud7af])[\u3400-\u9fff\uac00-\ud7af]{2,4}(?![\u3400-\u9fff\uac00-\ud7af])",
-                self._raw,
-            )
-        )
+        return frozenset(sound(run[0]) for run in _SHORT_RUN.findall(self._raw))
 
     @cached_property
     def places(self) -> frozenset[str]:
         """The places that are named."""
         return frozenset(place for _, found in places_in(self._raw) for place in found)
+
+
+def _sounds(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(heard for word in words if len(heard := sound(word)) > 1)
 
 
 def places_in(text: str) -> Iterator[tuple[str, frozenset[str]]]:

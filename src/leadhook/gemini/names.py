@@ -168,25 +168,17 @@ def _names(words: list[_Word]) -> Iterator[str]:
 
 def _german(words: list[_Word]) -> Iterator[str]:
     for word in words:
-        before = word.before
         if _is_ordinary(word.word) or word.begins:
             continue
-        if (
-            before is not None
-            and word.follows
-            and before.is_capital
-            and not before.begins
-            and not _is_ordinary(before.word)
-        ):
+        before = word.before if word.follows else None
+        if before and before.is_capital and not before.begins and not _is_ordinary(before.word):
             yield from (part for part in (before.word, word.word) if not _is_noun(part))
-        elif (
-            before is not None and word.follows and _plain(before.word) in _BEFORE_NAMES and not _is_noun(word.word)
-        ) or (
-            any(char.isupper() for char in word.word[1:])
-            and "-" not in word.word
-            and not _is_plural_abbreviation(word.word)
-        ):
+        elif (before and _plain(before.word) in _BEFORE_NAMES and not _is_noun(word.word)) or _is_camel_case(word.word):
             yield word.word
+
+
+def _is_camel_case(word: str) -> bool:
+    return any(char.isupper() for char in word[1:]) and "-" not in word and not _is_plural_abbreviation(word)
 
 
 def _is_plural_abbreviation(word: str) -> bool:
@@ -199,14 +191,11 @@ def _is_noun(word: str) -> bool:
 
 def _before_legal_forms(words: list[_Word]) -> Iterator[str]:
     for word in words:
-        if word.before is not None and word.follows and word.word.lower().rstrip(".") in _LEGAL_FORMS:
-            name = word.before.word
-            if (
-                word.before.is_capital
-                and not _is_ordinary(name)
-                and (word.word.isupper() or word.word in {"GmbH", "Ltd", "Inc", "Oy"})
-            ):
-                yield name
+        is_form = word.word.lower().rstrip(".") in _LEGAL_FORMS
+        is_written_so = is_form and (word.word.isupper() or word.word in {"GmbH", "Ltd", "Inc", "Oy"})
+        before = word.before if is_written_so and word.follows else None
+        if before and before.is_capital and not _is_ordinary(before.word):
+            yield before.word
 
 
 def _people(text: str, words: list[_Word], *, is_german: bool) -> Iterator[str]:
