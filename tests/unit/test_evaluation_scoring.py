@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -133,11 +134,18 @@ class Desk:
         await run.run(plan)
         return run
 
-    async def wait_until_interrupted(self) -> None:
-        """Until a signal has arrived."""
-        with anyio.fail_after(PATIENCE_S):
-            while self.current is None or self.current.interrupted_by is None:
-                await anyio.lowlevel.checkpoint()
+    @asynccontextmanager
+    async def interrupted(self) -> AsyncIterator[None]:
+        """A run with calls under way, after the first signal."""
+        self.scorer.may_answer = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.run)
+            await self.scorer.under_way.wait()
+            os.kill(os.getpid(), signal.SIGINT)
+            with anyio.fail_after(PATIENCE_S):
+                while self.current is None or self.current.interrupted_by is None:
+                    await anyio.lowlevel.checkpoint()
+            yield
 
     def _step(self) -> None:
         self.progress += 1
@@ -279,12 +287,7 @@ async def test_without_a_price_a_budget_ends_the_run(desk: Desk) -> None:
 
 async def test_the_first_signal_lets_calls_end(desk: Desk) -> None:
     desk.store.ids = [f"{number:02}" for number in range(30)]
-    desk.scorer.may_answer = anyio.Event()
-    async with anyio.create_task_group() as group:
-        group.start_soon(desk.run)
-        await desk.scorer.under_way.wait()
-        os.kill(os.getpid(), signal.SIGINT)
-        await desk.wait_until_interrupted()
+    async with desk.interrupted():
         desk.scorer.may_answer.set()
     scored = desk.file.results.scored
     assert 0 < len(scored) <= scoring.AT_A_TIME
@@ -294,12 +297,7 @@ async def test_the_first_signal_lets_calls_end(desk: Desk) -> None:
 async def test_the_second_signal_ends_calls_and_books_the_most(desk: Desk) -> None:
     """What they cost can't be known; a later run buys them again."""
     desk.store.ids = ["1"]
-    desk.scorer.may_answer = anyio.Event()
-    async with anyio.create_task_group() as group:
-        group.start_soon(desk.run)
-        await desk.scorer.under_way.wait()
-        os.kill(os.getpid(), signal.SIGINT)
-        await desk.wait_until_interrupted()
+    async with desk.interrupted():
         os.kill(os.getpid(), signal.SIGTERM)
     assert (desk.last("1").error_code, desk.last("1").is_final) == ("interrupted", False)
     assert desk.store.booked == [pytest.approx(MOST_USD / 2)]
