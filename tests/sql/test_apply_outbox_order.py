@@ -1,36 +1,33 @@
 """Which outbox rows are applied first, and how much at a time."""
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+from tests.sql.conftest import Sql
 
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 NO_TIME = "1 microsecond"
 
 
-def apply_briefly(db: "Sql") -> int:
+def apply_briefly(db: Sql) -> int:
     """As much as a call does at the least."""
     return db.apply_outbox(budget=NO_TIME)
 
 
-def walked_up_to(db: "Sql") -> str | None:
+def walked_up_to(db: Sql) -> str | None:
     """The position of the walk of the only outbox row, of kind prompts or everything."""
     found: str | None = db.value("select after_lead from leadhook.outbox where kind <> 'leads'")
     return found
 
 
-def test_nothing_changed_costs_nothing(db: "Sql") -> None:
+def test_nothing_changed_costs_nothing(db: Sql) -> None:
     """Not even the lock."""
     with db.transaction():
         assert db.apply_outbox() == 0
         assert db.value("select count(*) from pg_locks where locktype = 'advisory'") == 0
 
 
-def test_three_leads_overtake_an_import(db: "Sql") -> None:
+def test_three_leads_overtake_an_import(db: Sql) -> None:
     """Small outbox rows go first; those of an import stay for the next call."""
     imported = db.eligible_leads(500, prefix="import-")
     db.note_change(*imported)
@@ -40,7 +37,7 @@ def test_three_leads_overtake_an_import(db: "Sql") -> None:
     assert sorted(db.states()) == ["a", "b", "c"]
 
 
-def test_small_outbox_rows_are_applied_in_one_slice(db: "Sql") -> None:
+def test_small_outbox_rows_are_applied_in_one_slice(db: Sql) -> None:
     """Up to 500 leads, so that 500 single INSERTs cost one evaluation."""
     for lead_id in db.eligible_leads(501):
         db.note_change(lead_id)
@@ -48,13 +45,13 @@ def test_small_outbox_rows_are_applied_in_one_slice(db: "Sql") -> None:
     assert db.count("leadhook.outbox") == 1
 
 
-def test_an_outbox_row_larger_than_a_slice_is_applied_whole(db: "Sql") -> None:
+def test_an_outbox_row_larger_than_a_slice_is_applied_whole(db: Sql) -> None:
     """The triggers write none, but nothing may stay for ever."""
     db.note_change(*db.eligible_leads(700))
     assert apply_briefly(db) == 700
 
 
-def test_a_walk_keeps_its_outbox_row_until_it_is_through(db: "Sql") -> None:
+def test_a_walk_keeps_its_outbox_row_until_it_is_through(db: Sql) -> None:
     """500 leads a slice, by their ids."""
     for lead_id in db.eligible_leads(600):
         db.make_job(lead_id, state="waiting")
@@ -67,7 +64,7 @@ def test_a_walk_keeps_its_outbox_row_until_it_is_through(db: "Sql") -> None:
     assert db.count("leadhook.outbox") == 0
 
 
-def test_a_walk_over_exactly_one_slice_ends(db: "Sql") -> None:
+def test_a_walk_over_exactly_one_slice_ends(db: Sql) -> None:
     """It can't know that nothing follows, so it looks once more."""
     for lead_id in db.eligible_leads(500):
         db.make_job(lead_id, state="waiting")
@@ -75,7 +72,7 @@ def test_a_walk_over_exactly_one_slice_ends(db: "Sql") -> None:
     assert [apply_briefly(db), apply_briefly(db), db.count("leadhook.outbox")] == [500, 0, 0]
 
 
-def test_each_call_applies_a_slice_of_the_oldest_walk_and_one_of_leads(db: "Sql") -> None:
+def test_each_call_applies_a_slice_of_the_oldest_walk_and_one_of_leads(db: Sql) -> None:
     """Neither keeps the other waiting."""
     for lead_id in db.eligible_leads(600):
         db.make_job(lead_id, state="waiting")
@@ -86,7 +83,7 @@ def test_each_call_applies_a_slice_of_the_oldest_walk_and_one_of_leads(db: "Sql"
     assert db.states()["fresh"] == "ready"
 
 
-def test_walks_take_turns(db: "Sql") -> None:
+def test_walks_take_turns(db: Sql) -> None:
     """A slice each: a large one does not keep the lead of another user waiting."""
     for lead_id in db.eligible_leads(1200):
         db.make_job(lead_id, state="waiting")
@@ -99,7 +96,7 @@ def test_walks_take_turns(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("kind", ["new prompts", "changed prompts", "everything"])
-def test_equal_walks_are_one(db: "Sql", kind: str) -> None:
+def test_equal_walks_are_one(db: Sql, kind: str) -> None:
     """Those that begin later join it where it stands and go round: each lead is looked at after the last of them."""
 
     def note() -> None:
@@ -119,7 +116,7 @@ def test_equal_walks_are_one(db: "Sql", kind: str) -> None:
     assert (set(db.states().values()), db.count("leadhook.outbox")) == ({"ready"}, 0)
 
 
-def test_applying_goes_on_until_its_budget_is_used_up(db: "Sql") -> None:
+def test_applying_goes_on_until_its_budget_is_used_up(db: Sql) -> None:
     """By the clock, not by number."""
     for lead_id in db.eligible_leads(1200):
         db.note_change(lead_id)
@@ -127,7 +124,7 @@ def test_applying_goes_on_until_its_budget_is_used_up(db: "Sql") -> None:
     assert db.count("leadhook.outbox") == 0
 
 
-def test_ids_that_are_null_or_repeated_do_no_harm(db: "Sql") -> None:
+def test_ids_that_are_null_or_repeated_do_no_harm(db: Sql) -> None:
     """A NULL lead_id is possible where the application's table allows it."""
     db.eligible_lead("lead-1")
     db.run("insert into leadhook.outbox (kind, n, lead_ids) values ('leads', 4, '{lead-1,NULL,lead-1,NULL}')")
@@ -136,7 +133,7 @@ def test_ids_that_are_null_or_repeated_do_no_harm(db: "Sql") -> None:
     assert (db.states(), db.count("leadhook.outbox")) == ({"lead-1": "ready"}, 0)
 
 
-def test_twenty_thousand_leads_that_are_not_eligible_hold_up_nobody(db: "Sql") -> None:
+def test_twenty_thousand_leads_that_are_not_eligible_hold_up_nobody(db: Sql) -> None:
     """The next claim hands out the one that is, and the outbox is empty after as many claims as next_due_ms says 0."""
     db.key()
     db.run(

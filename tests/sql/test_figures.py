@@ -1,14 +1,12 @@
 """The numbers that operators watch come with the replies of claim and sweep, counted at most once in ten seconds."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from tests.sql.conftest import Sql
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-
-def figures(reply: "Mapping[str, Any]") -> "Mapping[str, Any]":
+def figures(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     """Of a reply, without their age."""
     return {name: value for name, value in reply["figures"].items() if name != "age_ms"}
 

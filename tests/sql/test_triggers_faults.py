@@ -1,21 +1,16 @@
 """Nothing that leadhook adds aborts the application's statement, and the outbox row is kept whatever else fails."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from tests.sql.conftest import Connect, Sql
+from tests.support.databases import Databases
 
 from leadhook.domain.findings import Code, check_status
 from leadhook.domain.status import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Connect, Sql
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 RAISING_HTTP_POST = """
 create or replace function net.http_post(
@@ -54,33 +49,33 @@ WEBHOOK_FAULTS: dict[str, tuple[str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
     """One for all tests here, which leave nothing behind; its connections are the superuser's, who can break all."""
     for database in databases.copies(wired_template):
         yield replace(database, conninfo=database.admin_conninfo)
 
 
 @pytest.fixture
-def broken(wired: "Sql") -> "Iterator[Sql]":
+def broken(wired: Sql) -> Iterator[Sql]:
     """A transaction that is rolled back in the end."""
     wired.run("begin")
     yield wired
     wired.run("rollback")
 
 
-def break_it(db: "Sql", statements: str) -> None:
+def break_it(db: Sql, statements: str) -> None:
     """Make the fault, then go on as the owner, who is no superuser."""
     db.connection.execute(statements.encode())
     db.run("set local role postgres")
 
 
-def changed(db: "Sql") -> list[tuple[str, list[str] | None]]:
+def changed(db: Sql) -> list[tuple[str, list[str] | None]]:
     """Kind and leads of each outbox row."""
     return [(row["kind"], row["lead_ids"]) for row in db.rows("select kind, lead_ids from leadhook.outbox order by id")]
 
 
 @pytest.mark.parametrize("fault", WEBHOOK_FAULTS)
-def test_a_webhook_that_fails_keeps_the_outbox_row(broken: "Sql", fault: str) -> None:
+def test_a_webhook_that_fails_keeps_the_outbox_row(broken: Sql, fault: str) -> None:
     """The application writes on; the ledger says why, once a transaction, without address or secret."""
     statements, complaint = WEBHOOK_FAULTS[fault]
     break_it(broken, statements)
@@ -92,7 +87,7 @@ def test_a_webhook_that_fails_keeps_the_outbox_row(broken: "Sql", fault: str) ->
     ]
 
 
-def test_a_webhook_that_cannot_be_noted_keeps_the_outbox_row(broken: "Sql") -> None:
+def test_a_webhook_that_cannot_be_noted_keeps_the_outbox_row(broken: Sql) -> None:
     """And is sent all the same."""
     break_it(broken, "drop table leadhook.webhooks")
     broken.details("a")
@@ -100,7 +95,7 @@ def test_a_webhook_that_cannot_be_noted_keeps_the_outbox_row(broken: "Sql") -> N
     assert broken.count("net.http_request_queue") == 1
 
 
-def test_a_change_that_cannot_be_noted_leaves_the_application_alone(broken: "Sql") -> None:
+def test_a_change_that_cannot_be_noted_leaves_the_application_alone(broken: Sql) -> None:
     """The sweep finds what was written in the meantime."""
     break_it(broken, "drop function leadhook.next_walk(); drop table leadhook.outbox")
     broken.eligible_lead("a")
@@ -112,7 +107,7 @@ def test_a_change_that_cannot_be_noted_leaves_the_application_alone(broken: "Sql
     assert broken.count("public.lead_details") == broken.count("public.all_leads") == 0
 
 
-def test_an_update_that_cannot_be_compared_notes_all_its_rows(broken: "Sql") -> None:
+def test_an_update_that_cannot_be_compared_notes_all_its_rows(broken: Sql) -> None:
     """Where a column that counts has gone, or has become a type without equality."""
     broken.lead("a")
     broken.lead("b")
@@ -131,7 +126,7 @@ def test_an_update_that_cannot_be_compared_notes_all_its_rows(broken: "Sql") -> 
     assert {row["error"] for row in broken.rows("select error from leadhook.webhooks")} == {None}
 
 
-def test_a_change_that_cannot_be_read_notes_everything(broken: "Sql") -> None:
+def test_a_change_that_cannot_be_read_notes_everything(broken: Sql) -> None:
     """Where even lead_id has gone."""
     broken.lead("a")
     broken.prompts()
@@ -157,7 +152,7 @@ def test_a_change_that_cannot_be_read_notes_everything(broken: "Sql") -> None:
     ],
     ids=["constraint", "trigger"],
 )
-def test_what_someone_adds_to_our_table_aborts_no_statement(broken: "Sql", guard: str) -> None:
+def test_what_someone_adds_to_our_table_aborts_no_statement(broken: Sql, guard: str) -> None:
     """Neither the first of a transaction nor a later one; the sweep finds what it refuses, and the status names it."""
     break_it(broken, guard)
     for number in (1, 1, 200, 1):
@@ -173,7 +168,7 @@ def test_what_someone_adds_to_our_table_aborts_no_statement(broken: "Sql", guard
     assert "small" in finding.sentence
 
 
-def test_triggers_follow_the_columns_in_a_session_that_lives_on(broken: "Sql") -> None:
+def test_triggers_follow_the_columns_in_a_session_that_lives_on(broken: Sql) -> None:
     """No cached plan outlives an ALTER TABLE."""
     broken.lead("a")
     broken.run("alter table public.all_leads alter column tag type varchar(40), alter column scrapped drop not null")
@@ -186,7 +181,7 @@ def test_triggers_follow_the_columns_in_a_session_that_lives_on(broken: "Sql") -
     assert changed(broken) == [("leads", [lead_id]) for lead_id in ("a", "b", "b", "c")]
 
 
-def test_a_lock_on_our_table_delays_the_application_by_little(wired_connect: "Connect") -> None:
+def test_a_lock_on_our_table_delays_the_application_by_little(wired_connect: Connect) -> None:
     """A table that is being rewritten costs a write a second, not its life; that of a prompts row as well."""
     owner, application = wired_connect(), wired_connect()
     owner.run("begin")
@@ -203,7 +198,7 @@ def test_a_lock_on_our_table_delays_the_application_by_little(wired_connect: "Co
     application.run("rollback")
 
 
-def test_a_cancelled_statement_is_cancelled(wired_connect: "Connect") -> None:
+def test_a_cancelled_statement_is_cancelled(wired_connect: Connect) -> None:
     """Our exception blocks swallow no cancellation."""
     owner, application = wired_connect(), wired_connect()
     owner.run("begin")
@@ -215,7 +210,7 @@ def test_a_cancelled_statement_is_cancelled(wired_connect: "Connect") -> None:
     assert application.count("public.lead_details") == 0
 
 
-def test_a_fault_is_reported_to_the_log_and_not_to_the_writer(broken: "Sql") -> None:
+def test_a_fault_is_reported_to_the_log_and_not_to_the_writer(broken: Sql) -> None:
     """A client that treats warnings as errors must not see ours."""
     heard: list[str] = []
     broken.connection.add_notice_handler(lambda notice: heard.append(str(notice.message_primary)))

@@ -3,22 +3,18 @@
 import base64
 import json
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
+from tests.sql.conftest import Sql
+from tests.support.databases import Databases
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Sql
-    from tests.support.databases import Databases
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 ID = "msg_1"
 PAST = 1614265330
@@ -33,7 +29,7 @@ def now() -> int:
     return int(datetime.now(UTC).timestamp())
 
 
-def sign(db: "Sql", secret: str, body: str, message_id: str = ID, timestamp: int = PAST) -> str:
+def sign(db: Sql, secret: str, body: str, message_id: str = ID, timestamp: int = PAST) -> str:
     """What the database makes of it."""
     signature: str = db.value(
         "select leadhook.sign(%(s)s, %(i)s, %(t)s, %(b)s)", s=secret, i=message_id, t=timestamp, b=body
@@ -42,12 +38,12 @@ def sign(db: "Sql", secret: str, body: str, message_id: str = ID, timestamp: int
 
 
 @pytest.fixture(scope="module")
-def database(databases: "Databases", migrated_template: "Database") -> "Iterator[Database]":
+def database(databases: Databases, migrated_template: Database) -> Iterator[Database]:
     """One for all tests here, which change nothing."""
     yield from databases.copies(migrated_template)
 
 
-def test_sign_gives_the_published_signature(db: "Sql") -> None:
+def test_sign_gives_the_published_signature(db: Sql) -> None:
     """The example of the specification."""
     signature = sign(
         db,
@@ -60,7 +56,7 @@ def test_sign_gives_the_published_signature(db: "Sql") -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(key=keys, body=bodies, prefixed=st.booleans(), padded=st.booleans())
-def test_sign_agrees_with_the_library(db: "Sql", key: bytes, body: str, prefixed: bool, padded: bool) -> None:  # noqa: FBT001 - a case of the table
+def test_sign_agrees_with_the_library(db: Sql, key: bytes, body: str, prefixed: bool, padded: bool) -> None:  # noqa: FBT001 - a case of the table
     """Whatever the body, and however the secret is spelt."""
     encoded = base64.b64encode(key).decode()
     secret = ("whsec_" if prefixed else "") + (encoded if padded else encoded.rstrip("="))
@@ -71,7 +67,7 @@ def test_sign_agrees_with_the_library(db: "Sql", key: bytes, body: str, prefixed
 @pytest.mark.parametrize(
     "body", ["", "🦊" * 50_000, '{"a": "é\\n\\u0001"}'], ids=["empty", "200 kB of emoji", "escapes"]
 )
-def test_the_library_accepts_what_sign_signed(db: "Sql", body: str) -> None:
+def test_the_library_accepts_what_sign_signed(db: Sql, body: str) -> None:
     """From the receiver's side."""
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     timestamp = now()
@@ -91,7 +87,7 @@ def test_the_library_accepts_what_sign_signed(db: "Sql", body: str) -> None:
         ("A" * 32, "a.b", "a webhook id must not be empty or contain a dot"),
     ],
 )
-def test_sign_refuses_in_words_without_the_secret(db: "Sql", secret: str, message_id: str, complaint: str) -> None:
+def test_sign_refuses_in_words_without_the_secret(db: Sql, secret: str, message_id: str, complaint: str) -> None:
     """Not even a character of it: Postgres's own words for bad base64 would quote one."""
     with pytest.raises(psycopg.Error) as refusal:
         sign(db, secret, "", message_id)
@@ -100,7 +96,7 @@ def test_sign_refuses_in_words_without_the_secret(db: "Sql", secret: str, messag
     assert "*" not in str(refusal.value)
 
 
-def test_several_secrets_make_several_signatures(db: "Sql") -> None:
+def test_several_secrets_make_several_signatures(db: Sql) -> None:
     """While a secret is exchanged, receivers that know only one of the two accept the webhook."""
     old, new = ("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2))
     headers = db.value(

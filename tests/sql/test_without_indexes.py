@@ -1,19 +1,16 @@
 """No index of the application is needed: without one a call reads a table a fixed number of times, not once a lead."""
 
-from typing import TYPE_CHECKING, LiteralString
+from collections.abc import Iterator
+from typing import LiteralString
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 from tests.conftest import POSTGRES
+from tests.sql.conftest import Sql
 from tests.sql.explained import Plans, read_blocks
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.sql.conftest import Sql
-
-    from leadhook.local.database import Database
+from leadhook.local.database import Database
 
 LEADS = 3000
 PROMPTS = 3000
@@ -58,7 +55,7 @@ from generate_series(1, %(prompts)s) as g;
 
 
 @pytest.fixture(params=INDEXES)
-def bare_tables(request: pytest.FixtureRequest, database: "Database", db: "Sql") -> "Iterator[Plans]":
+def bare_tables(request: pytest.FixtureRequest, database: Database, db: Sql) -> Iterator[Plans]:
     """3,000 leads of as many users, 3,000 prompts rows of others, and no index that finds any of them."""
     is_current = request.node.callspec.params["statistics"] == "analyzed"
     if int(POSTGRES) < 17 and request.param != "without an index" and not is_current:
@@ -145,7 +142,7 @@ def test_a_save_compares_each_answer_with_a_hashed_list_of_leads(bare_tables: Pl
     assert bare_tables.loops("llm_response") == 1
 
 
-def test_rows_without_a_duplicate_are_not_written_out_as_text(db: "Sql") -> None:
+def test_rows_without_a_duplicate_are_not_written_out_as_text(db: Sql) -> None:
     """A column of 100 kB that no one asked for stays where it is: no more is read than without it."""
     db.eligible_leads(100)
     db.run("alter table public.all_leads add column fat text")
