@@ -117,7 +117,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("before", "work", "table", "in_the_way"), CASES)
-async def test_nobody_waits(bare_database: Database, before: Work, work: Work, table: str, in_the_way: str) -> None:
+async def test_no_other_session_waits(
+    bare_database: Database, before: Work, work: Work, table: str, in_the_way: str
+) -> None:
     """The lock is really asked for, again and again; other sessions read and write all the while."""
     with bare_database.connect() as connection:
         connection.execute(EXISTING["other_rpc"].read_bytes())

@@ -48,7 +48,7 @@ def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: 
     said = len(proxy.exchanges)
     time.sleep(20 if arena.long else 4)
     assert proxy.exchanges[said:] == [], "idle means silent"
-    assert_only_at_told_times(proxy)
+    assert_only_at_announced_times(proxy)
     assert_one_answer_each(project, [abandoned, retried, parked])
 
 
@@ -88,7 +88,7 @@ def assert_one_webhook_then_retry(said: list[str]) -> None:
     assert set(said) == {"webhook", "retry"}
 
 
-def assert_only_at_told_times(proxy: Proxy) -> None:
+def assert_only_at_announced_times(proxy: Proxy) -> None:
     """Every claim but those for a start or a webhook came when a reply since the claim before had said so."""
     windows: list[tuple[float, float]] = []
     for exchange in proxy.exchanges:

@@ -142,7 +142,7 @@ async def test_a_reader_may_not_act(service: Service) -> None:
     ],
     ids=["no token", "wrong token", "another site", "a neighbour", "another origin", "no origin", "half an origin"],
 )
-async def test_a_form_that_is_not_ours_changes_nothing(
+async def test_a_form_of_another_site_changes_nothing(
     service: Service, status: int, changed: Callable[[dict[str, str], dict[str, str]], None]
 ) -> None:
     await sign_in(service)

@@ -46,7 +46,7 @@ async def test_head_is_answered_where_get_is(service: Service) -> None:
     assert (await service.client.head("/health")).status_code == 200
 
 
-async def test_a_failure_of_ours_shows_nothing_and_logs_everything(service: Service) -> None:
+async def test_a_bug_shows_nothing_and_logs_everything(service: Service) -> None:
     async def broken(_request: Request) -> Response:
         raise RuntimeError("private")
 
@@ -89,7 +89,7 @@ async def test_each_answer_carries_its_id_and_is_not_kept_by_caches(service: Ser
     assert answers[0].headers["cache-control"] == "no-store"
 
 
-async def test_a_client_that_leaves_is_no_failure_of_ours(service: Service) -> None:
+async def test_a_client_that_leaves_is_no_error(service: Service) -> None:
     async def leaves() -> dict[str, str]:
         return {"type": "http.disconnect"}
 
@@ -154,7 +154,7 @@ async def test_a_database_that_cannot_answer_is_503_with_its_reason(
 
 
 @ASK_THE_DATABASE
-async def test_a_bug_of_ours_is_500_and_only_the_log_has_its_reason(
+async def test_a_bug_is_500_and_only_the_log_has_its_reason(
     service: Service, method: str, path: str, body: Any
 ) -> None:
     service.store.fail(StoreError("caller_bug", "PT400", "secret internals"))

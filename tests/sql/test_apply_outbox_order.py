@@ -133,7 +133,7 @@ def test_ids_that_are_null_or_repeated_do_no_harm(db: Sql) -> None:
     assert (db.states(), db.count("leadhook.outbox")) == ({"lead-1": "ready"}, 0)
 
 
-def test_twenty_thousand_leads_that_are_not_eligible_hold_up_nobody(db: Sql) -> None:
+def test_twenty_thousand_ineligible_leads_delay_no_other_lead(db: Sql) -> None:
     """The next claim hands out the one that is, and the outbox is empty after as many claims as next_due_ms says 0."""
     db.key()
     db.run(

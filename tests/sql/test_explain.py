@@ -72,7 +72,7 @@ def test_a_deleted_lead_is_unknown_and_keeps_its_state_until_it_is_erased(ready:
     explained(ready, "unknown", "ready")
 
 
-def test_a_lead_without_details_is_told_all_that_is_missing(keyed: Sql) -> None:
+def test_a_lead_without_details_shows_everything_that_is_missing(keyed: Sql) -> None:
     keyed.lead("a")
     assert parts(explained(keyed, "no_details", "untracked")) == {
         "known": True, "has_details": False, "scrapped": True, "has_prompts": False, "unsent": False, "eligible": False
@@ -87,7 +87,7 @@ def test_a_lead_that_is_not_scrapped_waits(keyed: Sql) -> None:
     assert not parts(explained(keyed, "not_scrapped", "waiting"))["scrapped"]
 
 
-def test_a_lead_without_prompts_is_told_the_tags_that_have_some(keyed: Sql) -> None:
+def test_a_lead_without_prompts_shows_the_tags_that_have_some(keyed: Sql) -> None:
     """They may be spelt otherwise."""
     keyed.lead("a")
     keyed.details("a")
@@ -119,7 +119,7 @@ def test_a_new_prompts_row_is_a_pending_change_of_the_leads_it_concerns(keyed: S
     assert [change.kind for change in found.outbox.of_lead] == ["prompts"]
 
 
-def test_a_held_lead_is_told_the_command_that_releases_it(db: Sql) -> None:
+def test_a_held_lead_shows_the_command_that_releases_it(db: Sql) -> None:
     """Quoted for a shell; an answered lead needs one word more."""
     db.eligible_lead("a", tag="it's")
     db.run("update leadhook.controls set installed_at = clock_timestamp() + interval '1 hour'")
@@ -159,7 +159,7 @@ def test_a_ready_lead_waits_while_its_only_key_rests(ready: Sql, for_ms: int | N
 
 
 @pytest.mark.parametrize("whose", ["everything", "user", "tag"])
-def test_a_paused_lead_is_told_by_whom_why_and_the_command_that_ends_it(ready: Sql, whose: str) -> None:
+def test_a_paused_lead_shows_who_paused_it_why_and_the_command_that_resumes_it(ready: Sql, whose: str) -> None:
     user, tag, command = {
         "everything": (None, None, ""),
         "user": (ready.USER, None, f" --user {ready.USER}"),
@@ -174,7 +174,7 @@ def test_a_paused_lead_is_told_by_whom_why_and_the_command_that_ends_it(ready: S
 
 
 @pytest.mark.parametrize("whose", ["all", "user"])
-def test_a_lead_that_no_budget_is_left_for_is_told_what_is_left_and_needed(ready: Sql, whose: str) -> None:
+def test_a_lead_over_budget_shows_what_is_left_and_what_it_needs(ready: Sql, whose: str) -> None:
     """A reservation counts, and so does what a lead was turned away for."""
     user = ready.USER if whose == "user" else None
     ready.rpc("leadhook_set_budget", p_user_id=user, p_daily_usd=Decimal("0.5"), p_actor="ada")
@@ -198,7 +198,7 @@ def claim_at(db: Sql, price: Row) -> list[Row]:
     return leads
 
 
-def test_a_lead_to_be_retried_is_told_when_and_what_failed(ready: Sql) -> None:
+def test_a_lead_that_is_retried_shows_when_and_what_failed(ready: Sql) -> None:
     (lead,) = ready.claim()["leads"]
     ready.release(ready.release_of(lead, delay_ms=600_000))
     found = explained(ready, "retry", "ready")
@@ -209,7 +209,7 @@ def test_a_lead_to_be_retried_is_told_when_and_what_failed(ready: Sql) -> None:
     ]
 
 
-def test_a_leased_lead_is_told_by_whom_and_until_when(ready: Sql) -> None:
+def test_a_leased_lead_shows_its_worker_and_the_end_of_its_lease(ready: Sql) -> None:
     ready.claim(worker="host/7")
     for age_s, left_s in ((0, 30), (60, -30)):
         ready.age_job("a", age_s)
@@ -220,7 +220,7 @@ def test_a_leased_lead_is_told_by_whom_and_until_when(ready: Sql) -> None:
         assert timedelta(seconds=left_s - 10) < job.lease_until - found.now <= timedelta(seconds=left_s)
 
 
-def test_a_dead_lead_is_told_its_reason(ready: Sql) -> None:
+def test_a_dead_lead_shows_its_reason(ready: Sql) -> None:
     (lead,) = ready.claim()["leads"]
     blocked = ready.release_of(lead, "dead", error_code="answer_blocked", reason="The model refused.")
     ready.release(blocked)
@@ -228,7 +228,7 @@ def test_a_dead_lead_is_told_its_reason(ready: Sql) -> None:
     assert (job.error_code, job.reason) == ("answer_blocked", "The model refused.")
 
 
-def test_a_lead_that_cannot_be_checked_is_told_the_databases_words(db: Sql) -> None:
+def test_a_lead_that_cannot_be_checked_shows_the_databases_error(db: Sql) -> None:
     db.eligible_lead("bad")
     db.poison()
     found = explained(db, "evaluation_failed", "untracked", "bad")
@@ -300,9 +300,7 @@ def test_a_webhook_without_an_address_is_lost(keyed: Sql) -> None:
         ("alter table public.all_leads disable trigger user", "all_leads"),
     ],
 )
-def test_a_lead_that_came_where_a_trigger_is_missing_is_told_which(
-    keyed: Sql, change: LiteralString, table: str
-) -> None:
+def test_a_lead_inserted_while_a_trigger_was_missing_shows_which(keyed: Sql, change: LiteralString, table: str) -> None:
     keyed.run(change)
     keyed.eligible_lead("a")
     keyed.run("delete from leadhook.outbox")
@@ -324,7 +322,7 @@ def test_a_change_that_fired_no_trigger_is_unnoticed_until_the_next_round(keyed:
     assert (found.missing_triggers, found.first_round_finished_at is None) == ((), False)
 
 
-def test_a_queued_lead_is_told_how_many_are_ahead(keyed: Sql) -> None:
+def test_a_queued_lead_shows_how_many_are_ahead(keyed: Sql) -> None:
     """Of its group, and in all."""
     for lead_id, tag in (("x", keyed.TAG), ("y", keyed.TAG), ("z", keyed.TAG), ("other", "other"), ("a", keyed.TAG)):
         keyed.eligible_lead(lead_id, tag=tag)
@@ -356,7 +354,7 @@ def test_an_answered_lead_shows_its_answer_and_what_it_cost(ready: Sql) -> None:
     assert (found.answer, found.results) == (None, (result,))
 
 
-def test_a_lead_queued_by_a_replay_is_told_which(ready: Sql) -> None:
+def test_a_lead_queued_by_a_replay_shows_which(ready: Sql) -> None:
     """That it was sent before does not matter."""
     (lead,) = ready.claim()["leads"]
     ready.save(ready.result_of(lead, 30))

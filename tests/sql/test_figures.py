@@ -59,7 +59,7 @@ def test_a_claim_with_leads_does_not_count_for_a_minute(db: Sql) -> None:
     assert db.claim(1)["figures"]["age_ms"] == 0
 
 
-def test_they_are_counted_anew_after_ten_seconds_and_not_before(db: Sql) -> None:
+def test_they_are_counted_again_after_ten_seconds_and_not_before(db: Sql) -> None:
     """By whichever call comes next, a sweep too; the age is reported."""
     first = db.claim(1)
     db.note_change(*db.eligible_leads(3))

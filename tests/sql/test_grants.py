@@ -131,7 +131,7 @@ def test_every_right_of_every_role_is_known(catalog: psycopg.Connection) -> None
     assert found == GRANTS.read_text()
 
 
-def test_every_table_of_ours_has_a_primary_key(catalog: psycopg.Connection) -> None:
+def test_every_table_of_leadhook_has_a_primary_key(catalog: psycopg.Connection) -> None:
     """Without one, a publication of all tables makes its updates fail."""
     query = f"""
       select r.name from ({OUR_RELATIONS}) as r
@@ -141,7 +141,7 @@ def test_every_table_of_ours_has_a_primary_key(catalog: psycopg.Connection) -> N
 
 
 @pytest.mark.parametrize("role", OUTSIDERS)
-def test_outsiders_can_execute_no_function_of_ours(catalog: psycopg.Connection, role: str) -> None:
+def test_outsiders_can_execute_no_function_of_leadhook(catalog: psycopg.Connection, role: str) -> None:
     """Neither through the API nor over a connection of their own."""
     functions = ask(catalog, OUR_FUNCTIONS)
     assert len(functions) > 10
@@ -150,7 +150,7 @@ def test_outsiders_can_execute_no_function_of_ours(catalog: psycopg.Connection, 
 
 
 @pytest.mark.parametrize("role", OUTSIDERS)
-def test_outsiders_can_use_no_table_and_no_sequence_of_ours(catalog: psycopg.Connection, role: str) -> None:
+def test_outsiders_can_use_no_table_or_sequence_of_leadhook(catalog: psycopg.Connection, role: str) -> None:
     """Those that we made in public included."""
     assert len(ask(catalog, OUR_RELATIONS)) > 15
     open_ones = f"""
@@ -162,7 +162,7 @@ def test_outsiders_can_use_no_table_and_no_sequence_of_ours(catalog: psycopg.Con
     assert ask(catalog, f"select has_schema_privilege('{role}', 'leadhook', 'usage, create')") == [(False,)]
 
 
-def test_every_table_of_ours_has_row_level_security(catalog: psycopg.Connection) -> None:
+def test_every_table_of_leadhook_has_row_level_security(catalog: psycopg.Connection) -> None:
     """So that a grant by mistake opens nothing."""
     bare = f"""
       select r.name from ({OUR_RELATIONS}) as r join pg_catalog.pg_class as c using (oid)
@@ -178,7 +178,7 @@ def test_service_role_can_execute_what_the_service_calls(catalog: psycopg.Connec
     assert ask(catalog, shut) == []
 
 
-def test_service_role_owns_nothing_of_ours(catalog: psycopg.Connection) -> None:
+def test_service_role_owns_nothing_of_leadhook(catalog: psycopg.Connection) -> None:
     """It may create nothing in our schema and replace none of our functions."""
     owned = f"""
       select f.name from ({OUR_FUNCTIONS}) as f join pg_catalog.pg_proc as p using (oid)
@@ -187,7 +187,7 @@ def test_service_role_owns_nothing_of_ours(catalog: psycopg.Connection) -> None:
     assert ask(catalog, "select has_schema_privilege('service_role', 'leadhook', 'create')") == [(False,)]
 
 
-def test_every_function_of_ours_has_a_search_path(catalog: psycopg.Connection) -> None:
+def test_every_function_of_leadhook_has_a_search_path(catalog: psycopg.Connection) -> None:
     """Empty, unless there is a reason."""
     paths = ask(
         catalog,

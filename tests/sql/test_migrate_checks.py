@@ -279,7 +279,7 @@ async def test_migrate_says_that_the_password_is_wrong(bare_database: Database) 
     assert SECRET not in words
 
 
-async def test_migrate_says_that_nobody_listens() -> None:
+async def test_migrate_warns_if_no_service_is_connected() -> None:
     """In words, with the place."""
     port = free_port()
     words = await refusal(f"postgresql://postgres:{SECRET}@127.0.0.1:{port}/postgres")
@@ -333,7 +333,7 @@ async def test_migrate_replaces_an_older_form_of_a_function(bare_database: Datab
     assert any("leadhook_sweep(text,integer)" in line for line in said)
 
 
-async def test_migrate_drops_a_function_that_only_has_the_name_of_ours(bare_database: Database) -> None:
+async def test_migrate_drops_a_function_that_only_shares_a_name_with_leadhooks(bare_database: Database) -> None:
     """PostgREST refuses to choose between two, and the service names `leadhook migrate` as the remedy."""
     await migrate(bare_database.conninfo, EVERY, silent)
     with bare_database.connect() as connection:

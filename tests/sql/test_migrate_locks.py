@@ -62,7 +62,7 @@ async def test_migrate_goes_on_when_the_lock_is_gone(database: Database) -> None
         assert connection.execute("select 1 from leadhook.migrations where name = %s", (CHANGE.name,)).fetchone()
 
 
-async def test_a_waiting_migrate_is_in_nobodys_way_for_long(database: Database) -> None:
+async def test_a_waiting_migrate_blocks_others_only_briefly(database: Database) -> None:
     """Writers queue behind a lock that is waited for: a second at most, as the installer steps back."""
     with busy_application(database):
         task = asyncio.create_task(migrate(database.conninfo, [*EVERY, CHANGE], silent, Patience(3, 0.5)))

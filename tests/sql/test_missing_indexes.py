@@ -31,7 +31,7 @@ async def missing(database: Database) -> set[str]:
         return {index.statement for index in await find_missing_indexes(connection)}
 
 
-async def test_nothing_is_advised_where_our_own_tables_stand(database: Database) -> None:
+async def test_no_index_is_advised_for_tables_that_leadhook_created(database: Database) -> None:
     """Their keys and the index on prompts are enough."""
     assert await missing(database) == set()
 

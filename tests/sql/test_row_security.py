@@ -125,7 +125,7 @@ def test_calls_of_the_service_agree_on_row_security(db: "Sql") -> None:
     assert {f"leadhook_{call}" for call in calls} <= {row["proname"] for row in found}
 
 
-def test_policies_bind_nobody_who_may_bypass_them(db: "Sql") -> None:
+def test_policies_do_not_bind_roles_that_may_bypass_them(db: "Sql") -> None:
     """service_role as Supabase makes it, and the owner."""
     fill(db)
     db.note_change("d")

@@ -282,7 +282,7 @@ def test_save_hands_back_what_it_has_no_time_for(db: Sql) -> None:
     assert {lease["error_code"] for lease in reply["leases"] if lease["outcome"] == "busy"} == {"out_of_time"}
 
 
-def test_save_leaves_all_as_it_was_where_a_table_of_ours_refuses(db: Sql) -> None:
+def test_save_changes_nothing_if_a_table_of_leadhook_refuses_a_row(db: Sql) -> None:
     """A sequence behind its rows: no lead is to blame, and nothing that was paid is lost."""
     db.save(db.result_of(db.leased_lead("before")))
     db.value("select setval(pg_get_serial_sequence('leadhook.attempts', 'id'), 1, false)")

@@ -16,7 +16,7 @@ on conflict (lead_id) do update set sent_to_llm = false
 """
 
 
-def test_a_transaction_has_one_subtransaction_of_ours(wired: Sql) -> None:
+def test_leadhook_adds_one_subtransaction_to_a_transaction(wired: Sql) -> None:
     """However many statements it has, on whichever of the tables: more than 64 slow every other session down."""
     with wired.transaction():
         for number in range(20):

@@ -42,7 +42,7 @@ def counts(db: Sql) -> dict[str, dict[str, Any]]:
     return {row.pop("name"): row for row in db.rows(COUNTS)}
 
 
-def test_a_big_insert_writes_only_our_own_tables(wired_connect: Connect) -> None:
+def test_a_big_insert_writes_only_leadhooks_tables(wired_connect: Connect) -> None:
     """10,000 rows: reads only of Vault and new keys; writes only to outbox, webhooks and pg_net's queue; no update."""
     application, watcher = wired_connect(), wired_connect()
     # What a test before this one did in these sessions may not be reported yet.

@@ -104,7 +104,7 @@ async def test_tables_that_leadhook_made_stay(installed: Database) -> None:
     assert ask(installed, "select proname::text from pg_proc where pronamespace = 'public'::regnamespace") == []
 
 
-async def test_a_function_that_the_application_put_in_place_of_ours_stays(installed: Database) -> None:
+async def test_a_function_that_the_application_put_in_place_of_leadhooks_stays(installed: Database) -> None:
     """Its name is the predecessor's; its text calls nothing of leadhook."""
     run(
         installed,
@@ -169,7 +169,7 @@ async def test_uninstall_refuses_to_take_along_what_is_built_on_it(installed: Da
     assert fingerprint(installed) == before
 
 
-async def test_a_waiting_uninstall_is_in_nobodys_way_for_long(installed: Database) -> None:
+async def test_a_waiting_uninstall_blocks_others_only_briefly(installed: Database) -> None:
     """A transaction that has written is open; other writers wait no longer than the lock timeout."""
     with installed.connect(autocommit=False) as application:
         application.execute("update public.all_leads set scrapped = true")

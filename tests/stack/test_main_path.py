@@ -156,7 +156,7 @@ def test_strange_leads_are_answered_like_others(stack: Project) -> None:
     stack.wait_for_answers([empty, long, json_text, emoji, quoted])
 
 
-def test_what_the_application_refuses_is_told_and_the_others_are_saved(stack: Project) -> None:
+def test_an_answer_that_the_application_refuses_is_reported_and_the_others_are_saved(stack: Project) -> None:
     group, leads = stack.new_group(), new_ids(50)
     stack.run(f"alter table public.llm_response add constraint not_him check (lead_id <> '{leads[17]}') not valid")
     try:
@@ -274,7 +274,7 @@ def test_webhooks_off_the_sweep_alone_answers_them() -> None:
         assert "webhook" not in sources()
 
 
-def test_where_a_lead_stands_is_told_over_http(stack: Project) -> None:
+def test_the_state_of_a_lead_is_explained_over_http(stack: Project) -> None:
     user, tag, (lead,) = uuid.uuid4(), "explanation", new_ids(1, """/'"%😀""")
 
     def explanation() -> Any:

@@ -291,7 +291,7 @@ def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
     assert "WEBHOOK_SECRETS" in lost.remarks[0]
 
 
-def test_a_trouble_of_the_service_is_told_where_it_matters() -> None:
+def test_a_problem_of_the_service_is_shown_where_it_matters() -> None:
     """A lead that waits for a worker, not one that lacks a part."""
     away = Finding("model_outage", "The model is away.")
     assert "away" in explain(snapshot(job=job("ready")), [away]).remarks[0]
@@ -308,7 +308,7 @@ def test_a_trouble_of_the_service_is_told_where_it_matters() -> None:
         ("a later one", None, "a later one."),
     ],
 )
-def test_each_attempt_is_told_in_words(outcome: str, reason: str | None, words: str) -> None:
+def test_each_attempt_is_described_in_words(outcome: str, reason: str | None, words: str) -> None:
     """Outcome and reason; an outcome that a newer database knows stands as it is."""
     attempts = [{"run": 1, "outcome": outcome, "reason": reason, "finished_at": NOW}]
     assert explain(snapshot(job=job("ready"), attempts=attempts)).attempts[0].words == words

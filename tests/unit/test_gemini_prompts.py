@@ -110,7 +110,7 @@ def test_the_prompt_version_changes_with_what_it_is_made_of(monkeypatch: pytest.
     assert version() == first
 
 
-def test_schemas_say_what_is_asked_for_and_nothing_of_ours() -> None:
+def test_schemas_say_what_is_asked_for_and_nothing_internal() -> None:
     """No docstring, no title, and no keyword that Google's schemas lack; the evidence stands before the score."""
     score, message = (step_body(step)["generationConfig"]["responseJsonSchema"] for step in ("score", "message"))
 

@@ -108,7 +108,7 @@ def test_every_metric_that_the_docs_name_exists(page: str) -> None:
     assert named <= set(samples())
 
 
-def test_every_metric_of_ours_is_on_the_page_of_metrics() -> None:
+def test_every_metric_of_leadhook_is_on_the_page_of_metrics() -> None:
     page = (DOCS / "metrics.md").read_text()
     ours = [family for family in REGISTRY.collect() if family.name.startswith("leadhook_")]
 

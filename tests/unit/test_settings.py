@@ -345,7 +345,7 @@ def test_the_log_service_is_set_by_opentelemetrys_own_variables() -> None:
         ("METRICS_PORT", "70000", "65535"),
     ],
 )
-def test_a_wrong_setting_of_the_log_is_told_in_words(name: str, value: str, words: str) -> None:
+def test_a_wrong_setting_of_the_log_is_explained(name: str, value: str, words: str) -> None:
     said = refused(**{name: value})
     assert name in said
     assert words in said

@@ -243,7 +243,7 @@ async def test_a_lead_that_fails_by_locks_is_tried_for_longer(world: World) -> N
         assert world.outcomes == ["saved", "refused"]
 
 
-async def test_claims_stop_while_a_table_of_ours_refuses_rows(world: World) -> None:
+async def test_claims_stop_while_a_table_of_leadhook_refuses_rows(world: World) -> None:
     """What would be bought could not be kept; what is bought is saved once it can be."""
     world.hand_out(world.lead())
     world.store.script["save"] += [world.trouble("misconfigured", "23505")] * 4
