@@ -33,7 +33,7 @@ from tests.support.clusters import PASSWORD, RUN_DIRECTORY, copy_cluster, make_c
 from tests.support.databases import Databases
 
 from leadhook.install.files import read_migrations
-from leadhook.local import pgnet
+from leadhook.local import pgnet, processes
 from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
 from leadhook.local.database import Database, create_roles, fill_database
 from leadhook.local.keys import Keys, new_keys
@@ -74,6 +74,12 @@ def pytest_configure(config: pytest.Config) -> None:
         directory = Path(tempfile.mkdtemp(prefix="leadhook-tests-", dir=fastest_directory()))
         directory.chmod(0o755)
         os.environ[RUN_DIRECTORY] = str(directory)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Give each worker its own ports: a stack's service may end and start again, and its port must still be free."""
+    worker = getattr(session.config, "workerinput", {"workerid": "gw0", "workercount": 1})
+    processes.FREE_PORTS = processes.FREE_PORTS[int(worker["workerid"][2:]) :: worker["workercount"]]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

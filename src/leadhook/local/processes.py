@@ -26,7 +26,8 @@ from leadhook.command_error import CommandError
 TAIL_LINES = 15
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.05
-_OWN_PORTS = range(10_000, 32_000)
+FREE_PORTS = range(10_000, 32_000)
+"""Below those of outgoing connections, one of which could take a port before its server starts."""
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -313,12 +314,9 @@ def last_words(child: Child) -> str:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Return a port on 127.0.0.1 that is free now: the preferred one if possible.
-
-    Any other is below those of outgoing connections, one of which could take it before its server starts.
-    """
+    """Return a port on 127.0.0.1 that is free now: the preferred one if possible, else one of FREE_PORTS."""
     while preferred is None or not is_free(preferred):
-        preferred = _OWN_PORTS.start + secrets.randbelow(len(_OWN_PORTS))
+        preferred = secrets.choice(FREE_PORTS)
     return preferred
 
 
