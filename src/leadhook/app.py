@@ -161,8 +161,8 @@ def _import_clients() -> None:
         network.trust()
         gc.freeze()
         # What a lead leaves is nearly all freed without the collector, which took 5 % of the CPU by looking each 700
-        # objects; each 20,000, 2 MB more wait for it. It looks at everything as often as before, or memory would grow.
-        gc.set_threshold(10_000, 2, 2)
+        # objects; each 10,000, 1 MB more waits for it. It looks at everything as often as before, or memory would grow.
+        gc.set_threshold(10_000, 2, 4)
     finally:
         gc.enable()
 
