@@ -53,7 +53,7 @@ def test_row_that_cannot_be_read_is_set_aside_and_its_neighbours_are_answered(ar
             for row in rows:
                 bad, *good = bring_with(arena, 16, experience=row)
                 arena.wait_for_answers([*good, *project.bring(1)])
-                poll(lambda lead=bad: project.run(end, lead)[0][0] == "dead", service.tail)  # type: ignore[misc]
+                poll(lambda lead=bad: project.run(end, lead)[0][0] == "dead", service.tail)  # type: ignore[misc]  # the type of a default
                 [(_, code, reason)] = project.run(end, bad)
                 assert (code, "experience" in reason) == ("evaluation_failed", True), (kind, len(row))
                 cost = "select coalesce(max(cost_usd), 0) from leadhook.attempts where lead_id = %s"

@@ -68,7 +68,7 @@ def _assemble(*, listed: bool = False) -> App:
     )
     for name, (function, summary) in COMMANDS.items():
         if name == "local" and getattr(sys, "frozen", False):
-            continue  # the binary has no Python, with which the local stack starts its parts
+            continue  # the single file has no Python, with which the local stack starts its parts
         # `help` would replace the whole help page of the command.
         program.command(function, name=name, help=summary if listed else None)
     return program
