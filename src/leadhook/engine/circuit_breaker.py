@@ -50,8 +50,12 @@ class ClosedBreaker:
     def stumbled(self, failure: Failure, lead_id: str, called_at: float) -> None:
         """Record a failed model call that is repeated at once; times are by the event loop's clock."""
 
-    def failed(self, failure: Failure, lead_id: str, called_at: float) -> None:
-        """Record a failed model call."""
+    def failed(self, failure: Failure, lead_id: str, called_at: float, *, own: bool = False) -> None:
+        """Record a failed model call.
+
+        Args:
+            own: others were answered since the lead began to fail, and none of them had failed like it.
+        """
 
     def answered(self, lead_id: str, called_at: float, key: str | None) -> None:
         """Record that the model answered, whatever it said."""
@@ -118,12 +122,14 @@ class CircuitBreaker(ClosedBreaker):
             else:
                 self._note_failure(item.error_code, item.lead_id, called_at, asked_at - item.finished_ms / 1000)
 
-    def failed(self, failure: Failure, lead_id: str, called_at: float) -> None:
-        """Only failures count that are not a key's fault."""
+    def failed(self, failure: Failure, lead_id: str, called_at: float, *, own: bool = False) -> None:
+        """Only failures count that are neither a key's fault nor the lead's own."""
         self.stumbled(failure, lead_id, called_at)
         if failure.kind == FailureClass.CONFIGURATION:
             self._note_beginning()
             self._open(failure, datetime.now(UTC), "setting")
+        elif own and not self.open:
+            return
         elif failure.kind == FailureClass.TRANSIENT:
             self._failures += 1
             since = self._note_beginning()

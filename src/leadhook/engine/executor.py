@@ -252,7 +252,8 @@ class Executor:
         if failure.answered:
             self._breaker.answered(lead_id, lease.called_at, key)
         elif failure.kind != FailureClass.CONTENT:
-            self._breaker.failed(failure, lead_id, lease.step_called_at)
+            own = evidence.own and not evidence.passing
+            self._breaker.failed(failure, lead_id, lease.step_called_at, own=own)
         decision = decide(
             failure,
             replace(evidence, keys=lease.keys_refused),

@@ -289,6 +289,22 @@ async def test_two_refusals_prove_nothing_once_another_was_answered_beside_them(
     assert not breaker.open
 
 
+@pytest.mark.parametrize("kind", [FailureClass.REFUSED, FailureClass.TRANSIENT])
+async def test_leads_that_fail_while_others_are_answered_do_not_suspend_claiming(
+    world: World, kind: FailureClass
+) -> None:
+    """Such leads fail again and again; new leads do not wait for them."""
+    fail(world, *names(12), kind=kind)
+    world.hand_out(world.lead("good"))
+    world.hand_out(*world.leads(12, failing_ms=9_000))
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(3)
+        engine.wake()
+        await anyio.sleep(5)
+        assert len(world.scorer.calls) > 12
+        assert engine.health().fault is None
+
+
 async def test_lead_is_alone_if_none_failed_beside_it_for_ten_minutes(world: World, breaker: CircuitBreaker) -> None:
     """Its own answers are no evidence; after a start the others are not known yet."""
     failure = world.failure(FailureClass.TRANSIENT)
