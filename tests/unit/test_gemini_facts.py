@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 from tests.conftest import ROOT
 from tests.support.messages import LEAD, SCRIPTS, Case, is_right, planted_messages, true_messages, wordings
+from tests.support.yardstick import takes_at_most, text_s
 
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
@@ -31,7 +32,6 @@ from leadhook.gemini.words import fold, place_starts, places
 PROMPTS = Prompts(
     wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres.", message_prompt="Sign as Mira."
 )
-CPU_MS = 2.0
 ROWS = {
     "true": "true messages accepted",
     "invented_number": "invented numbers caught",
@@ -151,16 +151,16 @@ def test_acquaintance_and_leaks_are_caught_in_many_wordings() -> None:
 
 
 def test_a_check_of_facts_costs_little_cpu(cases: list[Case]) -> None:
-    """On the mean of the true messages; the limit leaves room for a machine with several times its load."""
+    """1.2 times the words of 18,000 characters, on the mean of the true messages: about a millisecond."""
     true = [(case.message, case.prompts, render(case.lead).text) for case in cases[::3] if case.kind == "true"]
 
-    def round_ms() -> float:
+    def check_s() -> float:
         began_at = time.process_time()
         for message, prompts, rendered in true:
             check_facts(message, prompts, rendered)
-        return (time.process_time() - began_at) * 1_000 / len(true)
+        return (time.process_time() - began_at) / len(true)
 
-    assert min(round_ms() for _ in range(2)) < CPU_MS
+    assert takes_at_most(2.5, check_s, text_s)
 
 
 def test_a_start_loads_what_the_first_message_needs() -> None:

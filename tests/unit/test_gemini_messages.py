@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.yardstick import takes_at_most, text_s
 
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message
@@ -18,7 +19,6 @@ from leadhook.gemini.guardrails import ESCAPES, FOREIGN_LINK, PLACEHOLDER, check
 CORPUS: dict[str, Any] = json.loads(Path(__file__).with_name("messages.json").read_text(encoding="utf-8"))
 PROMPTS = Prompts.model_validate(CORPUS["prompts"])
 CODES = {"placeholder": PLACEHOLDER, "escape": ESCAPES, "link": FOREIGN_LINK}
-CPU_MS = 1.0
 
 
 def check_true(true: dict[str, Any]) -> str | None:
@@ -58,15 +58,15 @@ def test_every_planted_fault_is_caught_by_its_code() -> None:
     assert min(Counter(planted["kind"] for planted in CORPUS["planted"]).values()) >= 20
 
 
-def test_a_check_costs_less_than_a_millisecond_of_cpu() -> None:
-    """On the mean of the corpus, in the fastest of five rounds: a test beside it can slow one down."""
+def test_a_check_costs_little_cpu() -> None:
+    """A sixth of the words of 18,000 characters, on the mean of the corpus: a fraction of a millisecond."""
 
-    def round_ms() -> float:
+    def check_s() -> float:
         began_at = time.process_time()
         for true in CORPUS["true"]:
             check_true(true)
         for planted in CORPUS["planted"]:
             check_planted(planted)
-        return (time.process_time() - began_at) * 1_000 / (len(CORPUS["true"]) + len(CORPUS["planted"]))
+        return (time.process_time() - began_at) / (len(CORPUS["true"]) + len(CORPUS["planted"]))
 
-    assert min(round_ms() for _ in range(5)) < CPU_MS
+    assert takes_at_most(0.5, check_s, text_s)
