@@ -115,39 +115,44 @@ def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: Arena
 
 
 @pytest.mark.parametrize(
-    ("breaks", "repairs", "leads", "reason"),
+    ("breaks", "repairs", "most", "reason"),
     [
         (
             "revoke insert on public.llm_response from service_role",
             "grant insert on public.llm_response to service_role",
-            4,
+            0,
             "permission",
         ),
         (
             "alter table public.llm_response add column theirs text check (theirs is not null)",
             "alter table public.llm_response drop column theirs",
-            14,
+            2,
             "refuse every answer",
         ),
     ],
     ids=["a grant that everybody lacks", "a constraint that refuses every answer"],
 )
 def test_leads_wait_while_no_answer_can_be_written(
-    arena: Arena, breaks: str, repairs: str, leads: int, reason: str
+    arena: Arena, breaks: str, repairs: str, most: int, reason: str
 ) -> None:
-    """None is refused; /ready says what is wrong, and once it is repaired nothing is bought again."""
+    """/ready says what is wrong, and once it is repaired nothing is bought again.
+
+    A constraint may be about the first two leads that it refuses, if they are saved one by one; the third shows that it
+    is about all.
+    """
     project = arena.project
     project.model.behave(latency_ms=20)
     project.run(breaks)
     try:
         service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
-        ids = project.bring(leads)
+        ids = project.bring(14)
         poll(lambda: reason in str(service.ready()["reasons"]), service.tail)
-        assert refused(project) == set()
+        assert len(refused(project)) <= most
     finally:
         project.run(repairs)
-    arena.wait_for_answers(ids)
+    arena.wait_for_answers([lead for lead in ids if lead not in refused(project)])
     assert project.model.repeated() == 0
+    assert len(refused(project)) <= most
 
 
 def test_a_sequence_behind_its_rows_costs_no_answer(arena: Arena) -> None:
