@@ -233,11 +233,15 @@ as $$
 #variable_conflict use_column
 declare
   v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
+  v_answers leadhook.ending[] := p_answers;
   v_answer leadhook.ending;
+  v_failed leadhook.ending[] := array[]::leadhook.ending[];
   v_tried jsonb := jsonb '[]';
   v_all record;
 begin
-  foreach v_answer in array p_answers loop
+  while cardinality(v_answers) > 0 loop
+    v_answer := v_answers[1];
+    v_answers := v_answers[2:];
     declare
       v_outcome text := 'saved';
       v_sqlstate text;
@@ -267,6 +271,14 @@ begin
           else 'failed'
         end;
       end;
+      -- What failed before the first answer is written may have failed for all, until a moment ago: it is tried once more.
+      if v_outcome in ('refused', 'failed') and not jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "saved")') then
+        v_failed := v_failed || v_answer;
+      elsif v_outcome = 'saved' and cardinality(v_failed) > 0 then
+        v_tried := coalesce((select jsonb_agg(t) from jsonb_array_elements(v_tried) as t where t ->> 'outcome' not in ('refused', 'failed')), '[]');
+        v_answers := v_failed || v_answers;
+        v_failed := array[]::leadhook.ending[];
+      end if;
       v_tried := v_tried || jsonb_build_object(
         'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
         'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, leadhook.existing_constraint(v_constraint))

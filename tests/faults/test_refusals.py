@@ -115,17 +115,19 @@ def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: Arena
 
 
 @pytest.mark.parametrize(
-    ("breaks", "repairs", "most", "reason"),
+    ("breaks", "repairs", "leads", "most", "reason"),
     [
         (
             "revoke insert on public.llm_response from service_role",
             "grant insert on public.llm_response to service_role",
+            4,
             0,
             "permission",
         ),
         (
             "alter table public.llm_response add column theirs text check (theirs is not null)",
             "alter table public.llm_response drop column theirs",
+            14,
             2,
             "refuse every answer",
         ),
@@ -133,7 +135,7 @@ def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: Arena
     ids=["a grant that everybody lacks", "a constraint that refuses every answer"],
 )
 def test_leads_wait_while_no_answer_can_be_written(
-    arena: Arena, breaks: str, repairs: str, most: int, reason: str
+    arena: Arena, breaks: str, repairs: str, leads: int, most: int, reason: str
 ) -> None:
     """/ready says what is wrong, and once it is repaired nothing is bought again.
 
@@ -145,7 +147,7 @@ def test_leads_wait_while_no_answer_can_be_written(
     project.run(breaks)
     try:
         service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
-        ids = project.bring(14)
+        ids = project.bring(leads)
         poll(lambda: reason in str(service.ready()["reasons"]), service.tail)
         assert len(refused(project)) <= most
     finally:

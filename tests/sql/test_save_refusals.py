@@ -282,6 +282,20 @@ def test_save_hands_back_what_it_has_no_time_for(db: Sql) -> None:
     assert {lease["error_code"] for lease in reply["leases"] if lease["outcome"] == "busy"} == {"out_of_time"}
 
 
+@pytest.mark.parametrize("sqlstate", ["42501", "23514"])
+def test_what_failed_before_a_repair_in_the_middle_of_a_save_is_saved(db: Sql, sqlstate: str) -> None:
+    """A grant that comes back, a constraint that is dropped: the leads before it are not to blame."""
+    db.run("create sequence public.tries")
+    db.run("grant usage on sequence public.tries to public")
+    body = (
+        f"if nextval('public.tries') <= 3 then raise exception 'no' using errcode = '{sqlstate}'; end if; return new;"
+    )
+    define(db, body)
+    db.run("create trigger theirs before insert on public.llm_response for each row execute function public.theirs()")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in "abcd"]
+    assert set(db.outcomes(db.save(*results)).values()) == {"saved"}
+
+
 def test_save_changes_nothing_if_a_table_of_leadhook_refuses_a_row(db: Sql) -> None:
     """A sequence behind its rows: no lead is to blame, and nothing that was paid is lost."""
     db.save(db.result_of(db.leased_lead("before")))
