@@ -220,8 +220,51 @@ as $$
   where c.relname = existing_constraint.p_name
 $$;
 
--- Writes each answer separately. Outcomes: saved; refused, with the error as reason and, without its text, which may be personal, as note; busy, with
--- the SQLSTATE as error_code: a row is locked, or the error may pass (out_of_time: not tried in this call). Raises if every lead failed with an error
+-- Writes one answer, and returns what happened: outcome (saved, refused, busy or failed) with the SQLSTATE, its text as reason, whether a RAISE of a
+-- trigger is its source, and a note without the text, which may be personal. After p_until nothing is tried: busy with out_of_time.
+create or replace function leadhook.try_answer(p_answer leadhook.ending, p_until timestamptz)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_outcome text := 'saved';
+  v_sqlstate text;
+  v_reason text;
+  v_raised boolean := false;
+  v_constraint text;
+  v_context text;
+begin
+  begin
+    if clock_timestamp() > p_until then
+      v_outcome := 'busy';
+      v_sqlstate := 'out_of_time';
+    else
+      perform leadhook.write_answers(array[p_answer]);
+    end if;
+  exception when query_canceled or assert_failure or others then
+    get stacked diagnostics v_constraint = constraint_name, v_context = pg_exception_context;
+    if leadhook.ends_the_call(sqlstate, v_context) then
+      raise;
+    end if;
+    v_sqlstate := sqlstate;
+    v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
+    v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
+    v_outcome := case
+      when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
+      when leadhook.blames_the_lead(sqlstate) then 'refused'
+      else 'failed'
+    end;
+  end;
+  return jsonb_build_object(
+    'lead_id', p_answer.lead_id, 'fence', p_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
+    'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, leadhook.existing_constraint(v_constraint))
+  );
+end
+$$;
+
+-- Writes each answer separately. Outcomes: saved; refused, with the error as reason and, without its text, as note; busy, with the SQLSTATE as
+-- error_code: a row is locked, or the error may pass (out_of_time: not tried in this call). Raises if every lead failed with an error
 -- that does not concern a lead, and PT409 if every lead, at least three in a row, was refused in the same way.
 -- With lock_timeout 50 ms, 50 leads that all wait end within the statement timeout of 5 s.
 create or replace function leadhook.write_each_answer(p_answers leadhook.ending[])
@@ -236,54 +279,23 @@ declare
   v_answers leadhook.ending[] := p_answers;
   v_answer leadhook.ending;
   v_failed leadhook.ending[] := array[]::leadhook.ending[];
+  v_try jsonb;
   v_tried jsonb := jsonb '[]';
   v_all record;
 begin
   while cardinality(v_answers) > 0 loop
     v_answer := v_answers[1];
     v_answers := v_answers[2:];
-    declare
-      v_outcome text := 'saved';
-      v_sqlstate text;
-      v_reason text;
-      v_raised boolean := false;
-      v_constraint text;
-      v_context text;
-    begin
-      begin
-        if clock_timestamp() > v_until then
-          v_outcome := 'busy';
-          v_sqlstate := 'out_of_time';
-        else
-          perform leadhook.write_answers(array[v_answer]);
-        end if;
-      exception when query_canceled or assert_failure or others then
-        get stacked diagnostics v_constraint = constraint_name, v_context = pg_exception_context;
-        if leadhook.ends_the_call(sqlstate, v_context) then
-          raise;
-        end if;
-        v_sqlstate := sqlstate;
-        v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
-        v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
-        v_outcome := case
-          when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
-          when leadhook.blames_the_lead(sqlstate) then 'refused'
-          else 'failed'
-        end;
-      end;
-      -- What failed before the first answer is written may have failed for all, until a moment ago: it is tried once more.
-      if v_outcome in ('refused', 'failed') and not jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "saved")') then
-        v_failed := v_failed || v_answer;
-      elsif v_outcome = 'saved' and cardinality(v_failed) > 0 then
-        v_tried := coalesce((select jsonb_agg(t) from jsonb_array_elements(v_tried) as t where t ->> 'outcome' not in ('refused', 'failed')), '[]');
-        v_answers := v_failed || v_answers;
-        v_failed := array[]::leadhook.ending[];
-      end if;
-      v_tried := v_tried || jsonb_build_object(
-        'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
-        'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, leadhook.existing_constraint(v_constraint))
-      );
-    end;
+    v_try := leadhook.try_answer(v_answer, v_until);
+    -- What failed before the first answer is written may have failed for all, until a moment ago: it is tried once more.
+    if v_try ->> 'outcome' in ('refused', 'failed') and not jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "saved")') then
+      v_failed := v_failed || v_answer;
+    elsif v_try ->> 'outcome' = 'saved' and cardinality(v_failed) > 0 then
+      v_tried := coalesce((select jsonb_agg(t) from jsonb_array_elements(v_tried) as t where t ->> 'outcome' not in ('refused', 'failed')), '[]');
+      v_answers := v_failed || v_answers;
+      v_failed := array[]::leadhook.ending[];
+    end if;
+    v_tried := v_tried || v_try;
   end loop;
 
   select

@@ -1141,6 +1141,11 @@ CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending
     SET search_path TO ''
     AS ...;
 
+CREATE FUNCTION leadhook.try_answer(p_answer leadhook.ending, p_until timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS ...;
+
 CREATE FUNCTION leadhook.try_lock_sweep() RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2875,6 +2880,9 @@ GRANT ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) TO 
 
 REVOKE ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.try_answer(p_answer leadhook.ending, p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.try_answer(p_answer leadhook.ending, p_until timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.try_lock_sweep() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.try_lock_sweep() TO service_role;
