@@ -51,6 +51,8 @@ class Proxy:
     upstream: str
     url: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
+    forbidden: str | None = None
+    """A firewall's rule: requests and replies with this text get its page, with 403."""
     _orders: list[Order] = field(default_factory=list)
     _chaos: tuple[random.Random, float] | None = None
 
@@ -64,6 +66,9 @@ class Proxy:
     def behave(self) -> None:
         self._orders.clear()
         self._chaos = None
+
+    def forbids(self, body: bytes) -> bool:
+        return self.forbidden is not None and self.forbidden.encode() in body
 
     def of(self, function: str) -> list[Exchange]:
         """What was said so far of one function, given without `leadhook_`."""
@@ -118,6 +123,8 @@ async def _handle(proxy: Proxy, session: aiohttp.ClientSession, request: web.Bas
     exchange.fault = proxy.draw(function)
     if exchange.fault in ANSWERED_HERE:
         return _answer_here(exchange.fault, request)
+    if proxy.forbids(body):
+        return _refuse_text()
     headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "content-length")}
     try:
         async with session.request(
@@ -134,7 +141,13 @@ async def _handle(proxy: Proxy, session: aiohttp.ClientSession, request: web.Bas
         reply = json.loads(content)
         exchange.reply = reply if isinstance(reply, dict) else None
     exchange.answered_at = time.monotonic()
+    if proxy.forbids(content):
+        return _refuse_text()
     return web.Response(body=content, status=status, content_type=kind)
+
+
+def _refuse_text() -> web.Response:
+    return web.Response(text="<html><title>Attention Required!</title></html>", content_type="text/html", status=403)
 
 
 def _answer_here(fault: Fault, request: web.BaseRequest) -> web.Response:

@@ -1,5 +1,7 @@
 """Replies that are lost on their way, and answers that are none."""
 
+import json
+
 import pytest
 from tests.conftest import poll
 from tests.faults.conftest import Arena
@@ -72,6 +74,26 @@ def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: Arena, fa
     poll(lambda: service.ready()["ready"], lambda: str(service.ready()))
     assert_all_done(project, leads)
     assert_calls_of_one(project, leads)
+
+
+@pytest.mark.parametrize("where", ["answer", "row"])
+def test_a_lead_whose_text_a_firewall_forbids_stops_no_other(arena: Arena, where: str) -> None:
+    """What Gemini says of it does not reach the database, or its row does not reach the service."""
+    project = arena.project
+    text = "union select password from users"
+    says = {"MATCHED": [], "MISSED": [], "RESPONSE": text, "SCORE": 30, "SHOULD_CONTACT": 0}
+    project.model.order({"match": {"lead": "Forbidden"}, "do": {"text": json.dumps(says)}}, {"do": {"latency_ms": 300}})
+    proxy = arena.proxy()
+    proxy.forbidden = text
+    service = arena.serve(proxy=proxy, webhooks=True).wait_until_up()
+    [bad] = project.bring(1, name="Forbidden", bio=text if where == "row" else "")
+    for _ in range(3):
+        arena.wait_for_answers(project.bring(5))
+
+    assert project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'") == 0
+    assert project.model.repeated() == 0
+    assert "HTTP 403" in service.output(), service.tail()
+    assert project.answered([bad]) == set()
 
 
 def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: Arena) -> None:

@@ -53,7 +53,9 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (400, body("57P01"), "unavailable", "57P01", "it is shutting down"),
         (502, "<html>Bad gateway</html>", "unavailable", "http_502", "HTTP 502"),
         (403, "<html>blocked</html>", "unavailable", "http_403", "HTTP 403"),
-        (429, body("over_rate"), "unavailable", "over_rate", "words of the database"),
+        (429, body("over_rate"), "unavailable", "http_429", "words of the database"),
+        (403, '{"code": "blocked", "message": "no"}', "unavailable", "http_403", "a firewall, proxy or gateway"),
+        (406, '{"code": 406}', "unavailable", "http_406", "allow these calls to SUPABASE_URL"),
         (540, "<html>Project paused</html>", "unavailable", "http_540", "project is paused"),
         (409, body("23505", "duplicate key"), "misconfigured", "23505", "run `leadhook migrate`"),
         (400, body("23514"), "misconfigured", "23514", "table of leadhook refuses a row"),
@@ -132,3 +134,21 @@ def test_message_is_cut() -> None:
 def test_only_what_runs_with_a_write_may_concern_one_lead(status: int, text: str, may: bool) -> None:  # noqa: FBT001 - a parameter
     """The network, the gateway, the key and our own tables affect every lead."""
     assert explain("leadhook_save", status, text).may_concern_one_lead is may
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "on_the_way"),
+    [
+        (400, "<html>Bad request</html>", True),
+        (403, "<html>blocked</html>", True),
+        (403, '{"code": "blocked"}', True),
+        (413, "", True),
+        (403, body("42501"), False),
+        (429, "<html>too many</html>", False),
+        (408, "", False),
+        (502, "<html>Bad gateway</html>", False),
+    ],
+)
+def test_only_a_refusal_that_is_not_the_databases_came_from_the_way(status: int, text: str, on_the_way: bool) -> None:  # noqa: FBT001 - a parameter
+    """And not a limit on the rate of calls."""
+    assert explain("leadhook_save", status, text).refused_on_the_way is on_the_way

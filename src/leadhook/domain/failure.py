@@ -19,6 +19,7 @@ _LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
 _WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "not_supabase")
 _PAUSED: Final = ("http_540", "host_unknown")
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
+_ON_THE_WAY: Final = re.compile(r"http_4(?!08|25|29)\d\d|not_json")
 
 
 class FailureClass(StrEnum):
@@ -116,6 +117,14 @@ class StoreError(Exception):
         if self.code == ALL_REFUSED or breaks_own_constraint(self.code):
             return False
         return self.timed_out or self.connection_lost or bool(_SQLSTATE.fullmatch(self.code))
+
+    @property
+    def refused_on_the_way(self) -> bool:
+        """Whether something between leadhook and the database refused the call.
+
+        A firewall may have done so because of one lead's text. A limit on the rate of calls concerns all.
+        """
+        return bool(_ON_THE_WAY.fullmatch(self.code))
 
     @property
     def connection_lost(self) -> bool:

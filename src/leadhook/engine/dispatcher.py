@@ -47,6 +47,10 @@ PERHAPS_A_LEAD: Final = frozenset(
 """Failures of a claim that one lead may cause: too slow, too big, not parsed, the end of the database's process."""
 
 
+def _perhaps_a_lead(error: StoreError) -> bool:
+    return error.code in PERHAPS_A_LEAD or error.refused_on_the_way
+
+
 class WakeSignal:
     """Says that a webhook came, however many did, with a bounded number of hints.
 
@@ -129,7 +133,7 @@ class Claims:
             batch = await self._context.store.claim(request)
         except StoreError as error:
             self._note_failure(claim, error, limit)
-            if limit == 1 and error.code in PERHAPS_A_LEAD:
+            if limit == 1 and _perhaps_a_lead(error):
                 await self._isolate(claim, request, error)
             return None
         self._note_answer(claim, batch)
@@ -170,10 +174,10 @@ class Claims:
             # The same claim would be refused forever; the next one goes without its hints.
             self._unanswered = None
             self._signal.set()
-        if limit > 1 and error.code in PERHAPS_A_LEAD:
+        if limit > 1 and _perhaps_a_lead(error):
             self._most = limit // 2
             self._schedule.postpone(jitter(self._timing.busy_s))
-        elif error.code not in PERHAPS_A_LEAD:
+        elif not _perhaps_a_lead(error):
             self._schedule.postpone(self._timing.retry_s(error.kind, self._failures))
         self._context.report("claim", error, source=claim.source)
 

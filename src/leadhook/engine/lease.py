@@ -107,8 +107,9 @@ class Lease:
     def called(self) -> bool:
         return self.called_at > -math.inf
 
-    def renewal(self) -> Renewal:
-        news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
+    def renewal(self, *, with_news: bool = True) -> Renewal:
+        """Without news it does not contain what was bought."""
+        news = self.checkpoint if with_news and self.checkpoint is not self.stored_checkpoint else None
         return Renewal(**self._identity, checkpoint=news, called=self.called)
 
     def result(self) -> Result:
@@ -149,6 +150,13 @@ class Lease:
             decide_after_ms=decide_after_ms,
             checkpoint=self.checkpoint,
         )
+
+    def drop_text(self) -> None:
+        """Forget what was bought, because it does not reach the database, and how often writing it has failed."""
+        self.checkpoint = None
+        if self.release is not None:
+            self.release = self.release.model_copy(update={"checkpoint": None})
+        self.writing, self.failures, self.failed_at, self.strikes = False, 0, None, 0
 
     @property
     def _identity(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from leadhook.engine.timing import Wakeup
 AHEAD_SHARE: Final = 4
 """At most a quarter of the slots is claimed ahead; when a quarter of that is left, more is claimed."""
 LATELY_S: Final = 2.0
+MOST_REFUSED_RENEWALS: Final = 10
+"""So many in a row, without one that passes in between, are an outage. Finding one lead of 256 takes nine."""
 LOST: Final = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
 
 
@@ -47,6 +49,7 @@ class Leases:
         self._on_demand_turn: Final = anyio.Lock()
         self._on_demand_room_changed: Final = Wakeup()
         self._renew_not_before = -math.inf
+        self._refused_in_a_row = 0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -191,6 +194,7 @@ class Leases:
                 await self._taken.wait(wait_s)
             else:
                 self._renew_not_before = anyio.current_time() + self._context.timing.renew_again_s
+                self._refused_in_a_row = 0
                 await self._renew(list(self))
 
     def _free_one(self) -> None:
@@ -227,21 +231,34 @@ class Leases:
         called_at = lease.called_at if lease.called else anyio.current_time()
         return min(due_at, called_at + self._context.timing.report_call_s)
 
-    async def _renew(self, leases: Sequence[Lease]) -> None:
+    async def _renew(self, leases: Sequence[Lease], *, with_news: bool = True) -> None:
         sent_at = anyio.current_time()
-        sent = {lease.name: (lease.checkpoint, lease.called) for lease in leases}
+        renewals = [lease.renewal(with_news=with_news) for lease in leases]
+        sent = {
+            lease.name: (lease.checkpoint if with_news else lease.stored_checkpoint, lease.called) for lease in leases
+        }
         try:
-            replies = await self._context.store.renew(self._context.worker_name, [lease.renewal() for lease in leases])
+            replies = await self._context.store.renew(self._context.worker_name, renewals)
         except StoreError as error:
-            if error.kind == "caller_bug" and len(leases) > 1:
-                # A renewal that the database can't read must not cost the others their leases.
-                middle = len(leases) // 2
-                await self._renew(leases[:middle])
-                await self._renew(leases[middle:])
-                return
-            self._renew_not_before = anyio.current_time() + self._context.timing.renew_again_s
+            self._refused_in_a_row += 1
+            may_pass = error.kind == "caller_bug" or error.refused_on_the_way
+            if may_pass and self._refused_in_a_row <= MOST_REFUSED_RENEWALS:
+                # One lead's data must not cost the others their leases.
+                if any(renewal.checkpoint is not None for renewal in renewals):
+                    await self._renew(leases, with_news=False)
+                    return
+                if len(leases) > 1:
+                    middle = len(leases) // 2
+                    await self._renew(leases[:middle], with_news=with_news)
+                    if self._refused_in_a_row <= MOST_REFUSED_RENEWALS:
+                        await self._renew(leases[middle:], with_news=with_news)
+                    return
+            is_outage = self._refused_in_a_row > MOST_REFUSED_RENEWALS
+            pause_s = self._context.timing.unavailable_s[1] if is_outage else self._context.timing.renew_again_s
+            self._renew_not_before = anyio.current_time() + pause_s
             self._context.report("renew", error, leads=len(leases))
             return
+        self._refused_in_a_row = 0
         self._context.faults.clear("renew")
         self.hear(replies, sent_at)
         for reply in replies.leases:

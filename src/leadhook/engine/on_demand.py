@@ -217,7 +217,7 @@ class _OnDemandSaver:
 
     async def _handle(self, error: StoreError, batch: Sequence[_Unsaved]) -> None:
         """Handle an error so that an outcome which the database can't read or write does not stop the others."""
-        if len(batch) > 1 and (error.kind == "caller_bug" or error.may_concern_one_lead):
+        if len(batch) > 1 and (error.kind == "caller_bug" or error.may_concern_one_lead or error.refused_on_the_way):
             for unsaved in batch:
                 await self._send([unsaved])
             return

@@ -21,6 +21,11 @@ from leadhook.engine.timing import Range, Wakeup, backoff_s, jitter
 
 OUT_OF_TIME: Final = "out_of_time"
 """The database's code for a lead that it did not try because the others took too long."""
+WRITTEN: Final = (LeaseOutcome.SAVED, LeaseOutcome.SAVED_WITHOUT_MESSAGE, LeaseOutcome.RELEASED)
+SILENCES: Final = ("disconnected", "timeout")
+"""How some firewalls refuse a call. The database may cause these too, but then the refusal of the lead can be written."""
+MANY_STRIKES: Final = 12
+"""After so many, between which others were written, the text of the lead is what does not reach the database."""
 LOCKS: Final = ("40", "55P03")
 """Prefixes of SQLSTATEs for waits on other transactions, which may last as long as those of the application."""
 
@@ -93,7 +98,7 @@ class _Writer(ABC):
         self._leases: Final = leases
         self._schedule: Final = schedule
         self._failures = 0
-        self._saved_at = -math.inf
+        self._written_at = -math.inf
         self._queue: Final = _Queue(leases, gather_s=self._timing.gather_writes_s, largest=self._timing.largest_write)
         self._alone: Final = _Queue(leases, gather_s=0, largest=1)
         self.put: Final = self._queue.put
@@ -108,8 +113,12 @@ class _Writer(ABC):
         """Call the database."""
 
     @abstractmethod
-    def _reject(self, lease: Lease, error: StoreError) -> None:
+    def _reject(self, lease: Lease, reason: str) -> None:
         """Handle a lead whose data the database can't read."""
+
+    @abstractmethod
+    def _go_on_without_text(self, lease: Lease, refusal: Refusal) -> None:
+        """Handle a lead whose text does not reach the database."""
 
     async def _empty(self, queue: _Queue) -> None:
         while True:
@@ -143,8 +152,8 @@ class _Writer(ABC):
                 lease.writing = False
                 unwritten.append((lease, reply))
                 continue
-            if reply.outcome in (LeaseOutcome.SAVED, LeaseOutcome.SAVED_WITHOUT_MESSAGE):
-                self._saved_at = anyio.current_time()
+            if reply.outcome in WRITTEN:
+                self._written_at = anyio.current_time()
             self._leases.finish(lease, reply.outcome, reply.reason)
         if any(reply and reply.error_code == OUT_OF_TIME for _, reply in unwritten):
             self._queue.shrink(len(batch))
@@ -172,13 +181,33 @@ class _Writer(ABC):
             refusal = Refusal(code=error.code, reason=error.said)
             for lease in batch:
                 self._try_alone(lease, refusal, self._timing.retry_range(error.kind))
-                if error.connection_lost:
+                if error.connection_lost or error.code in SILENCES:
                     # A failure counts only if others are saved after it, because a database may restart several times.
                     lease.failed_at = anyio.current_time()
+        elif error.kind == "unavailable":
+            await self._try_others_first(batch, error)
         else:
             await self._pause(error)
             for lease in batch:
                 self._queue.put_again(lease)
+
+    async def _try_others_first(self, batch: list[Lease], error: StoreError) -> None:
+        """After a pause, send fewer leads, and these last: the text of one may be why something on the way refuses it.
+
+        What fails alone while others are written is tried apart from them. In an outage this is one call a pause.
+        """
+        lease = batch[0]
+        if len(batch) == 1 and (lease.failures or self._written_at >= (lease.failed_at or math.inf)):
+            refusal = Refusal(code=error.code, reason=error.said)
+            self._try_alone(lease, refusal, self._timing.retry_range(error.kind), on_the_way=True)
+            lease.failed_at = anyio.current_time()
+            return
+        self._queue.shrink(len(batch))
+        for lease in batch:
+            lease.failed_at = anyio.current_time()
+        await self._pause(error)
+        for lease in batch:
+            self._queue.put_again(lease)
 
     def _divide(self, batch: list[Lease]) -> None:
         """Split a batch: one lead may be at fault, or all of them are slow."""
@@ -195,15 +224,21 @@ class _Writer(ABC):
             self._schedule.postpone(pause_s + self._timing.renew_again_s)
         await anyio.sleep(pause_s)
 
-    def _try_alone(self, lease: Lease, refusal: Refusal, pauses: Range) -> None:
-        """Retry it in parallel; refuse it after it has failed often enough while others succeeded."""
+    def _try_alone(self, lease: Lease, refusal: Refusal, pauses: Range, *, on_the_way: bool = False) -> None:
+        """Retry it in parallel; refuse it after it has failed often enough while others succeeded.
+
+        `on_the_way`: its refusal would not reach the database either, because its text goes with it.
+        """
         now = anyio.current_time()
         lease.failures += 1
         lease.failed_at = lease.failed_at or now
-        if self._saved_at >= lease.failed_at:
+        if self._written_at >= lease.failed_at:
             lease.strikes += 1
+        if lease.strikes >= MANY_STRIKES and (on_the_way or refusal.code in SILENCES):
+            self._go_on_without_text(lease, refusal)
+            return
         is_lock = refusal.code.startswith(LOCKS)
-        patient = is_lock and now - lease.failed_at < self._timing.lock_patience_s
+        patient = on_the_way or (is_lock and now - lease.failed_at < self._timing.lock_patience_s)
         if self.operation == "save" and lease.strikes >= self._timing.strikes and not patient:
             lease.refusal = refusal
         at_once = lease.refusal is not None and lease.failures <= self._timing.strikes + 1
@@ -212,7 +247,7 @@ class _Writer(ABC):
     async def _single_out(self, batch: list[Lease], error: StoreError) -> None:
         if len(batch) == 1:
             batch[0].writing = False
-            self._reject(batch[0], error)
+            self._reject(batch[0], error.reason)
             return
         for lease in batch:
             await self._write([lease])
@@ -225,9 +260,17 @@ class _Releaser(_Writer):
         releases = [lease.release for lease in batch if lease.release is not None]
         return await self._context.store.release(self._context.worker_name, releases)
 
-    def _reject(self, lease: Lease, error: StoreError) -> None:
+    def _reject(self, lease: Lease, reason: str) -> None:
         """Drop it: its lease expires, which the database counts."""
-        self._leases.finish(lease, LeaseOutcome.LEASE_LOST, error.reason)
+        self._leases.finish(lease, LeaseOutcome.LEASE_LOST, reason)
+
+    def _go_on_without_text(self, lease: Lease, refusal: Refusal) -> None:
+        """Release it without what was bought, and drop it if its id alone is refused."""
+        if lease.checkpoint is None:
+            self._reject(lease, refusal.reason)
+            return
+        lease.drop_text()
+        self.put(lease)
 
 
 class _Saver(_Writer):
@@ -240,10 +283,15 @@ class _Saver(_Writer):
     async def _send(self, batch: list[Lease]) -> LeaseReplies:
         return await self._context.store.save(self._context.worker_name, [lease.result() for lease in batch])
 
-    def _reject(self, lease: Lease, error: StoreError) -> None:
+    def _reject(self, lease: Lease, reason: str) -> None:
         """Mark the lead as dead, and keep its answer."""
-        lease.give_back("dead", "result_refused", error.reason)
+        lease.give_back("dead", "result_refused", reason)
         self._releaser.put(lease)
+
+    def _go_on_without_text(self, lease: Lease, refusal: Refusal) -> None:
+        """Mark the lead as dead: its answer is lost."""
+        lease.drop_text()
+        self._reject(lease, f"the answer does not reach the database: {refusal.reason}"[:500])
 
 
 class Writeback:

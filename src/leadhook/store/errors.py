@@ -11,7 +11,8 @@ _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
 """SQLSTATE classes: connection, read-only, rollback, resources, limits, locks, operator, system, internal."""
 _PASSING_STATUSES: Final = (408, 425, 429)
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
-_CODE: Final = re.compile(r"[\w.-]{1,40}", re.ASCII)
+_CODE: Final = re.compile(r"PGRST\w{3}|[0-9A-Z]{5}", re.ASCII)
+"""PostgREST's and Postgres's codes; a gateway's own say nothing that its status does not."""
 _OUR_CLASS: Final = "PT"
 _NAME: Final = r"(?:\"[^\"]{1,130}\"|[\w.]{1,130})(?:\([\w\s,.\[\]\"]*\))?"
 _OF_POSTGRES: Final = re.compile(
@@ -176,6 +177,12 @@ def _explain_rest(function: str, status: int, code: str, message: str) -> StoreE
         )
         return StoreError("unavailable", code, reason)
     detail = message or f"HTTP {status} without a message"
+    if not code and 400 <= status < 500 and status not in _PASSING_STATUSES:  # noqa: PLR2004 - HTTP's refusals
+        reason = (
+            f"a firewall, proxy or gateway refuses public.{function} ({detail}), perhaps for the text of one lead: "
+            "allow these calls to SUPABASE_URL"
+        )
+        return StoreError("unavailable", f"http_{status}", reason)
     if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004 - HTTP's server errors
         return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer at the moment: {detail}")
     return StoreError("caller_bug", code, f"public.{function} refuses what it was sent: {detail}")

@@ -161,3 +161,30 @@ async def test_a_renewal_that_cannot_be_read_costs_no_other_lead_its_lease(world
     renewed = [[item.lead_id for item in call.items] for call in world.store.of("renew")]
     assert renewed[:4] == [["bad", "lead-0", "lead-1", "lead-2"], ["bad", "lead-0"], ["bad"], ["lead-0"]]
     assert ["lead-1", "lead-2"] in renewed
+
+
+@pytest.mark.parametrize("code", ["http_403", "not_json"])
+async def test_a_lead_whose_text_a_firewall_refuses_costs_none_its_lease(world: World, code: str) -> None:
+    """It is renewed without the text."""
+    world.hand_out(world.lead("bad"), *world.leads(3))
+    world.scorer.delays = {"score": 100}
+
+    def reply() -> object:
+        items = world.store.of("renew")[-1].items
+        return world.trouble(code=code) if any(item.checkpoint is not None for item in items) else None
+
+    world.store.script["renew"] += [reply] * 50
+    world.store.script["save"] += [world.trouble(code=code)] * 50
+    await world.run(60)
+    calls = world.store.of("renew")
+    renewed = [{item.lead_id for item in call.items} for call in calls if not any(i.checkpoint for i in call.items)]
+    assert len(renewed) >= 2
+    assert all(len(names) == 4 for names in renewed)
+
+
+async def test_an_outage_of_what_is_on_the_way_costs_few_renewals(world: World) -> None:
+    world.hand_out(*world.leads(40))
+    world.scorer.seconds = 100
+    world.store.script["renew"] += [world.trouble(code="http_403")] * 5000
+    await world.run(30, slots=40)
+    assert len(world.store.of("renew")) <= 12 * 5

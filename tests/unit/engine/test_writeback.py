@@ -210,6 +210,86 @@ async def test_a_database_that_restarts_again_and_again_costs_no_lead_its_answer
     assert world.outcomes == ["saved"] * 8
 
 
+ON_THE_WAY = ["http_403", "not_json", "http_502"]
+
+
+def unless_on_the_way(world: World, lead_id: str, code: str) -> Callable[[], StoreError | None]:
+    """A call that something on the way refuses for this lead's text, its answer."""
+
+    def reply() -> StoreError | None:
+        items = world.store.calls[-1].items
+        refused = any(item.lead_id == lead_id and item.checkpoint is not None for item in items)
+        return world.trouble(code=code) if refused else None
+
+    return reply
+
+
+@pytest.mark.parametrize("code", ON_THE_WAY)
+async def test_a_lead_whose_text_a_firewall_refuses_stops_no_other(world: World, code: str) -> None:
+    """Its answer can't be kept: it is released without, after twelve failures between which others were saved."""
+    world.hand_out(world.lead("bad"), *world.leads(15))
+    world.store.script["save"] += [unless_on_the_way(world, "bad", code)] * 5000
+    world.store.script["renew"] += [unless_on_the_way(world, "bad", code)] * 5000
+    world.store.script["release"] += [unless_on_the_way(world, "bad", code)] * 50
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(40)
+        assert {line["lead_id"] for line in world.finished} == {f"lead-{n}" for n in range(15)}
+        await anyio.sleep(3600)
+        assert world.releases == []
+        for number in range(13):
+            world.hand_out(world.lead(f"later-{number}"))
+            engine.wake()
+            await anyio.sleep(8)
+            assert world.outcomes.count("saved") == 16 + number
+        [release] = world.releases
+        assert (release.lead_id, release.outcome, release.error_code) == ("bad", "dead", "result_refused")
+        assert release.checkpoint is None
+        assert engine.health().held == 0
+
+
+@pytest.mark.parametrize("code", ON_THE_WAY)
+async def test_an_outage_of_what_is_on_the_way_costs_one_call_a_pause_and_no_answer(world: World, code: str) -> None:
+    world.hand_out(*world.leads(16))
+    async with world.engine(slots=16) as engine:
+        world.store.script["save"] += [world.trouble(code=code)] * 400
+        await anyio.sleep(1_000)
+        assert world.outcomes == []
+        assert 180 <= len(world.store.of("save")) <= 420
+        world.store.script["save"].clear()
+        await anyio.sleep(20)
+        assert world.outcomes == ["saved"] * 16
+        assert engine.health().fault is None
+
+
+async def test_a_lead_that_breaks_every_connection_is_released_without_its_answer(world: World) -> None:
+    """A firewall may do that; its refusal holds the same text."""
+    world.hand_out(world.lead("bad"))
+    world.store.script["save"] += [unless_on_the_way(world, "bad", "disconnected")] * 500
+    async with world.engine() as engine:
+        for number in range(20):
+            world.hand_out(world.lead(f"later-{number}"))
+            engine.wake()
+            await anyio.sleep(10)
+        assert [(item.lead_id, item.outcome, item.checkpoint) for item in world.releases] == [("bad", "dead", None)]
+
+
+async def test_a_release_whose_text_a_firewall_refuses_goes_without(world: World) -> None:
+    """What was bought is lost, the lead is not."""
+    world.hand_out(world.lead("bad"))
+    world.scorer.script = {"bad": [None, world.failure(FailureClass.TRANSIENT)]}
+    world.store.script["release"] += [unless_on_the_way(world, "bad", "http_403")] * 5000
+    async with world.engine() as engine:
+        for number in range(20):
+            world.hand_out(world.lead(f"later-{number}"))
+            world.scorer.script[f"later-{number}"] = [world.failure(FailureClass.TRANSIENT)]
+            engine.wake()
+            await anyio.sleep(70)
+        *refused, last = [item for item in world.releases if item.lead_id == "bad"]
+        assert all(item.checkpoint is not None for item in refused)
+        assert (last.outcome, last.checkpoint) == ("returned", None)
+        assert [line["outcome"] for line in world.finished if line["lead_id"] == "bad"] == ["returned"]
+
+
 async def test_other_leads_do_not_wait_behind_one_that_fails(world: World) -> None:
     world.hand_out(world.lead("bad"))
     world.store.script["save"] += [unless_bad(world, world.trouble("misconfigured", "42501"))] * 500
