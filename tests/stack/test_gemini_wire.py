@@ -394,7 +394,19 @@ async def test_every_answer_has_its_code_and_its_class(
     assert_says_nothing(failure)
 
 
+def whole(**fields: object) -> dict[str, Any]:
+    """A whole answer to either step, with these fields beside it."""
+    said = {"MATCHED": [], "MISSED": [], "RESPONSE": "Plans pumps.", "SCORE": 81, "SHOULD_CONTACT": 1}
+    said |= {"SUBJECT": "Hello", "MESSAGE": "Hello Jane, may I write to you?"}
+    content = {"role": "model", "parts": [{"text": json.dumps(said)}]}
+    return {"candidates": [{"content": content, "finishReason": "STOP"}], **fields}
+
+
 WRAPPINGS: dict[str, dict[str, Any]] = {
+    "null fields": raw(whole(promptFeedback=None, usageMetadata=None, modelVersion=None, responseId=None)),
+    "unknown fields": raw(whole(serviceTier="priority", modelStatus={"stage": "STABLE"})),
+    **{f"HTTP {status}": raw(whole(), status) for status in (201, 203, 206)},
+    "another content type": raw(whole(), content_type="text/plain; charset=iso-8859-1"),
     "fenced": {"answer": "fenced"},
     **{f"finish {reason}": {"finish": reason} for reason in ("MAX_TOKENS", "RECITATION", "SAFETY", "OTHER", "TO_COME")},
 }

@@ -139,7 +139,8 @@ async def check_reply(response: aiohttp.ClientResponse) -> None:
         body = None
     error = _envelope(body)
     is_expected = _is_model if response.method == "GET" else _is_answer
-    if error is None and response.status == HTTPStatus.OK and is_expected(body):
+    if error is None and response.ok and is_expected(body):
+        response.status = HTTPStatus.OK.value  # the SDK takes no other success, such as a proxy's 203, for an answer
         return
     status = response.status if error is None else _code(error)
     raise RefusedReplyError(status, error, _delay(response.headers.get("Retry-After")))
@@ -183,8 +184,8 @@ def _transient(code: str, reason: str, *, park_s: float | None = None, usage: Us
 def _is_answer(body: object) -> bool:
     if not isinstance(body, dict):
         return False
-    found = _ANSWER_FIELDS.keys() & body.keys()
-    return bool(found) and all(isinstance(body[name], _ANSWER_FIELDS[name]) for name in found)
+    found = {name: body[name] for name in _ANSWER_FIELDS if body.get(name) is not None}
+    return bool(found) and all(isinstance(value, _ANSWER_FIELDS[name]) for name, value in found.items())
 
 
 def _is_model(body: object) -> bool:
