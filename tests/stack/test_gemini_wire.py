@@ -183,6 +183,15 @@ CASES = {
         )
         for words, seconds in (("340.5ms", 0.3405), ("2m3.5s", 123.5), ("16h6m17.9s", 57977.9), ("999h0m0s", 86_400))
     },
+    **{
+        f"429 delay that no number holds: {words[-9:]}": Case(
+            envelope(429, "RESOURCE_EXHAUSTED", f"Quota exceeded.\nPlease retry in {words}."),
+            "key",
+            "key_exhausted",
+            parked=NOT_NAMED,
+        )
+        for words in ("9" * 400 + "h1m2s", "9" * 5_000 + "m2s", "9" * 400 + "s", "1.2.3s")
+    },
     "429 in another language": Case(
         envelope(429, "RESOURCE_EXHAUSTED", "Das Kontingent wurde überschritten. limit: 0, model: x", violation("500")),
         "key",
@@ -644,7 +653,11 @@ async def test_a_check_ends_in_time(scorer: GeminiScorer, google: Google, monkey
 
 @pytest.mark.parametrize(
     ("header", "park_s"),
-    [("30", 30), ("1.5", 1.5), ("soon", None), ("-5", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", None)],
+    [("30", 30), ("1.5", 1.5), ("soon", None), ("-5", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", None)]
+    + [
+        (header, None)
+        for header in ("9" * 400, "nan", "Mon, 1 Jan 0001 00:00:00 +2359", "Mon, 99 Jan 99999 0:0:0 GMT", ", ,")
+    ],
 )
 async def test_a_delay_that_a_proxy_names_is_kept(header: str, park_s: float | None) -> None:
     """In seconds; no other word is believed."""

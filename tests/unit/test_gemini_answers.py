@@ -1,11 +1,14 @@
 """What counts as an answer."""
 
+import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.yardstick import takes_at_most, text_s
 
 from leadhook.gemini.answers import MessageAnswer, ScoreAnswer, parse
 
@@ -249,3 +252,20 @@ def test_whatever_text_a_model_sends_can_be_stored(subject: str, text: str) -> N
     assert "\n" not in answer.SUBJECT
     answer.MESSAGE.encode()
     answer.SUBJECT.encode()
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["{" * 500_000, '{"' * 250_000, '{"a":' * 100_000, '{"RESPONSE":"' * 40_000, '{"a":[' * 100_000, "\n{" * 250_000],
+    ids=["brackets", "quotes", "objects", "strings", "lists", "lines"],
+)
+def test_an_answer_of_endless_brackets_costs_little_cpu(before: str) -> None:
+    """It must not hold up other leads; whether the answer after them is found does not matter."""
+
+    def parse_s() -> float:
+        began_at = time.process_time()
+        with contextlib.suppress(ValueError):
+            parse(before + score(), ScoreAnswer)
+        return time.process_time() - began_at
+
+    assert takes_at_most(150, parse_s, text_s)

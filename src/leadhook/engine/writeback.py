@@ -23,7 +23,7 @@ OUT_OF_TIME: Final = "out_of_time"
 """The database's code for a lead that it did not try because the others took too long."""
 WRITTEN: Final = (LeaseOutcome.SAVED, LeaseOutcome.SAVED_WITHOUT_MESSAGE, LeaseOutcome.RELEASED)
 SILENCES: Final = ("disconnected", "timeout")
-"""How some firewalls refuse a call. The database may cause these too, but then the refusal of the lead can be written."""
+"""How some firewalls refuse a call. The database may cause these too, but then the lead's refusal can be written."""
 MANY_STRIKES: Final = 12
 """After so many, between which others were written, the text of the lead is what does not reach the database."""
 LOCKS: Final = ("40", "55P03")

@@ -30,6 +30,10 @@ CRITERIA: Final = 12
 CRITERION_CHARACTERS: Final = 300
 CLAIMS: Final = 8
 CLAIM_CHARACTERS: Final = 300
+LONGEST_ANSWER: Final = 200_000
+"""Characters of the longest JSON object that is read; the fields of an answer may have 15,000, each escaped as six."""
+MOST_FAILURES: Final = 200
+"""So many places of a text may look like the start of an object and be none."""
 TOO_LONG: Final = "too_long"
 """Pydantic error type for a value above its length limit."""
 
@@ -38,6 +42,7 @@ BLOCKED: Final = frozenset({"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CON
 
 _A_REASON: Final = re.compile(r"[A-Z][A-Z_0-9]{0,39}")
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_START: Final = re.compile(r'\{(?=\s*["}])')
 _ESCAPED_OBJECT: Final = re.compile(r'\{[^{"\\]{0,100}\\"(?:[^"\\]|\\.)*')
 _NOT_A_LETTER: Final = re.compile(r"[\s-]+")
 _NUMBER: Final = re.compile(r"\s*(\d{1,3})(?:[.,]0+)?(?:\s*(?:/|out of)\s*100|\s*%)?\.?\s*")
@@ -303,20 +308,23 @@ def _objects(text: str, names: list[str]) -> Iterator[Iterator[dict[str, Any]]]:
 
 
 def _objects_in(text: str, names: list[str]) -> Iterator[dict[str, Any]]:
-    start, last = text.find("{"), -1
-    while start >= 0:
-        try:
-            value, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            yield from _with_nested(value)
-        start = text.find("{", end)
-        # No answer starts after the last field name: a model that repeats brackets must not cost seconds of CPU.
-        if start >= 0 and last < 0:
-            last = max((found.start() for found in _name(*names).finditer(text)), default=0)
-        if start >= last >= 0:
+    end = failures = 0
+    last: int | None = None
+    # A model that repeats brackets must not cost seconds of CPU: no answer starts after the last field name, a failure
+    # costs at most the longest answer, and no real text has many.
+    while (found := _START.search(text, end)) and failures < MOST_FAILURES:
+        start = found.start()
+        if last is None and end > 0:
+            last = max((name.start() for name in _name(*names).finditer(text)), default=0)
+        if last is not None and start >= last:
             return
+        try:
+            value, length = _DECODER.raw_decode(text[start : start + LONGEST_ANSWER])
+        except (ValueError, RecursionError):
+            end, failures = start + 1, failures + 1
+        else:
+            end = start + length
+            yield from _with_nested(value)
 
 
 @cache

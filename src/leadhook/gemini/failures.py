@@ -336,10 +336,9 @@ def _delay(header: str | None) -> float | None:
     if (seconds := _number(header)) is not None or header is None:
         return seconds
     try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
+        left_s = parsedate_to_datetime(header).timestamp() - datetime.now(UTC).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    left_s = date.timestamp() - datetime.now(UTC).timestamp()
     return min(left_s, LONGEST_REST_S) if left_s > 0 else None
 
 
@@ -349,17 +348,21 @@ def _seconds(duration: object) -> float | None:
 
 def _spelled(hours: str, minutes: str, seconds: str, milli: str) -> float | None:
     """Return the seconds of a delay in a message, such as `16h6m17.9s` or `340ms`."""
-    left_s = _number(seconds)
-    if left_s is None or milli:
-        return None if left_s is None else left_s / 1000
-    return _number(f"{int(hours or 0) * 3600 + int(minutes or 0) * 60 + left_s}")
+    try:
+        left_s = float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(seconds) / (1000 if milli else 1)
+    except ValueError:
+        return None
+    return _bounded(left_s)
 
 
 def _number(text: str | None) -> float | None:
     try:
-        seconds = float(text or "")
+        return _bounded(float(text or ""))
     except ValueError:
         return None
+
+
+def _bounded(seconds: float) -> float | None:
     return min(max(0.0, seconds), LONGEST_REST_S) if math.isfinite(seconds) else None
 
 
