@@ -250,8 +250,8 @@ class Dispatcher:
         )
 
     def _wait_s(self, claim: NextClaim) -> float:
-        """How long to wait for the time, or for room."""
-        if claim.room <= 0:
+        """How long to wait for the time, for room, or for a renewal."""
+        if claim.room <= 0 or self._leases.overdue:
             return math.inf
         at = max(claim.at, self._breaker.next_probe_at) if self._breaker.open else claim.at
         return at - anyio.current_time()

@@ -29,6 +29,8 @@ class Lease:
     """When the request that last confirmed the lease was sent."""
     start_limit_s: float
     renew_s: float
+    heard_at: float = -math.inf
+    """When the renewal was sent that the database last answered, with a locked row too."""
     give_up_after_s: float = math.inf
     """A lead that failed for so long is dead, however little is known about why."""
     max_attempts: float = math.inf
@@ -102,6 +104,11 @@ class Lease:
         """Attempts of this run that were spent on the step it is at."""
         spent = self.claimed.attempts
         return spent if self.checkpoint is None else max(0, spent - self.checkpoint.attempts_before)
+
+    @property
+    def overdue_at(self) -> float:
+        """When half its time is over without a renewal; by default a lease lasts three times `renew_s`."""
+        return max(self.heard_at, self.confirmed_at) + 1.5 * self.renew_s
 
     @property
     def called(self) -> bool:

@@ -48,6 +48,7 @@ class Leases:
         self._promised = 0
         self._on_demand_turn: Final = anyio.Lock()
         self._on_demand_room_changed: Final = Wakeup()
+        self._overdue_at = math.inf
         self._renew_not_before = -math.inf
         self._refused_in_a_row = 0
 
@@ -60,6 +61,16 @@ class Leases:
     @property
     def working(self) -> int:
         return self._working
+
+    @property
+    def overdue(self) -> bool:
+        """Whether a lease was not renewed for so long that it may soon have expired.
+
+        A claim takes expired leases, those of its own process too, so it must come after the next renewal.
+        """
+        if anyio.current_time() >= self._overdue_at:
+            self._overdue_at = min((lease.overdue_at for lease in self), default=math.inf)
+        return anyio.current_time() >= self._overdue_at
 
     @property
     def room(self) -> int:
@@ -135,6 +146,7 @@ class Leases:
         if lease.name in self._held:
             return False
         self._context.observer.lead_taken(lease)
+        self._overdue_at = min(self._overdue_at, lease.overdue_at)
         self._held[lease.name] = lease
         self._waiting.append(lease)
         if lease.claimed.low_priority:
@@ -241,29 +253,31 @@ class Leases:
             replies = await self._context.store.renew(self._context.worker_name, renewals)
         except StoreError as error:
             self._refused_in_a_row += 1
-            may_pass = error.kind == "caller_bug" or error.refused_on_the_way
-            if may_pass and self._refused_in_a_row <= MOST_REFUSED_RENEWALS:
-                # One lead's data must not cost the others their leases.
-                if any(renewal.checkpoint is not None for renewal in renewals):
-                    await self._renew(leases, with_news=False)
-                    return
-                if len(leases) > 1:
-                    middle = len(leases) // 2
-                    await self._renew(leases[:middle], with_news=with_news)
-                    if self._refused_in_a_row <= MOST_REFUSED_RENEWALS:
-                        await self._renew(leases[middle:], with_news=with_news)
-                    return
+            # One lead's data must not cost the others their leases.
+            if not error.timed_out and any(renewal.checkpoint is not None for renewal in renewals):
+                await self._renew(leases, with_news=False)
+                return
+            may_concern_one = error.kind == "caller_bug" or error.refused_on_the_way
+            if may_concern_one and len(leases) > 1 and self._refused_in_a_row <= MOST_REFUSED_RENEWALS:
+                middle = len(leases) // 2
+                await self._renew(leases[:middle], with_news=with_news)
+                if self._refused_in_a_row <= MOST_REFUSED_RENEWALS:
+                    await self._renew(leases[middle:], with_news=with_news)
+                return
             is_outage = self._refused_in_a_row > MOST_REFUSED_RENEWALS
             pause_s = self._context.timing.unavailable_s[1] if is_outage else self._context.timing.renew_again_s
             self._renew_not_before = anyio.current_time() + pause_s
             self._context.report("renew", error, leads=len(leases))
             return
         self._refused_in_a_row = 0
+        if self.overdue:
+            self._schedule.wake.set()
         self._context.faults.clear("renew")
         self.hear(replies, sent_at)
         for reply in replies.leases:
             if (lease := self._held.get((reply.lead_id, reply.fence))) is None:
                 continue
+            lease.heard_at = sent_at
             if reply.outcome == LeaseOutcome.RENEWED:
                 # The database renews no earlier than the request is sent, so this date errs on the safe side.
                 lease.confirmed_at = sent_at

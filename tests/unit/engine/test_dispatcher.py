@@ -8,7 +8,7 @@ import anyio
 import pytest
 from tests.unit.engine.conftest import Call, World
 
-from leadhook.domain.failure import FailureClass
+from leadhook.domain.failure import FailureClass, StoreError
 from leadhook.domain.job import LeaseReplies
 from leadhook.engine.timing import Timing
 
@@ -316,3 +316,31 @@ async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: Wo
             await anyio.sleep(1)
             assert engine.health().held <= 8
         assert len(world.store.of("claim")) == 2
+
+
+@pytest.mark.parametrize("away_s", [45.3, 45.6, 45.9])
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_after_an_outage_leases_are_renewed_before_the_next_claim(
+    world: World, away_s: float, *, hangs: bool
+) -> None:
+    """The claim would take them, as they have expired."""
+    world.scorer.delays = {"a": 90}
+    world.hand_out(world.lead("a"))
+    async with world.engine() as engine:
+        await anyio.sleep(2)
+
+        async def away() -> StoreError:
+            await anyio.sleep(10 if hangs else 0)
+            return world.trouble(code="timeout")
+
+        for operation in ("claim", "renew"):
+            world.store.script[operation] += [away] * 1000
+        engine.wake()
+        await anyio.sleep(away_s)
+        for operation in ("claim", "renew"):
+            world.store.script[operation].clear()
+        back_at = anyio.current_time()
+        await anyio.sleep(20)
+    [first, *_] = [call for call in world.store.calls if call.at > back_at and call.operation in ("claim", "renew")]
+    assert first.operation == "renew"
+    assert any(call.at > back_at for call in world.store.of("claim"))
