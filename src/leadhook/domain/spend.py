@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -113,30 +113,31 @@ class Tariff:
         return self.max_step_cost(lead, prompts) if usage.unmetered else self.cost(usage)
 
     def terms(self) -> ReservationTerms:
-        """The terms for all calls of all steps of a lead, at the highest price."""
+        """The terms for all calls of all steps of a lead, at the higher price of today and tomorrow."""
+        today = datetime.now(UTC).date()
+        price = highest_price(price_on(self.prices, day) for day in (today, today + timedelta(days=1)))
         return ReservationTerms(
-            lead_usd=STEPS * self._fixed_usd,
-            byte_usd=STEPS * self._byte_usd,
+            lead_usd=STEPS * self._fixed_usd(price),
+            byte_usd=STEPS * self._byte_usd(price),
             most_lead_bytes=self.limits.lead_bytes,
             most_prompts_bytes=self.limits.prompts_bytes,
         )
 
     def max_step_cost(self, lead: Lead, prompts: Prompts) -> float:
-        lead_bytes = min(_bytes(lead), self.limits.lead_bytes)
-        return self._fixed_usd + self._byte_usd * (lead_bytes + min(_bytes(prompts), self.limits.prompts_bytes))
+        price, limits = self.price, self.limits
+        size = min(_bytes(lead), limits.lead_bytes) + min(_bytes(prompts), limits.prompts_bytes)
+        return self._fixed_usd(price) + self._byte_usd(price) * size
 
-    @property
-    def _dearest_input(self) -> float:
-        return max(self.price.input, self.price.cached) / MILLION
-
-    @property
-    def _fixed_usd(self) -> float:
+    def _fixed_usd(self, price: Price) -> float:
         tokens = self.limits.calls * self.limits.fixed_tokens + self.limits.extra_tokens
-        return tokens * self._dearest_input + self.limits.output_tokens * self.price.output / MILLION
+        return tokens * _dearest_input(price) + self.limits.output_tokens * price.output / MILLION
 
-    @property
-    def _byte_usd(self) -> float:
-        return self.limits.calls * self._dearest_input
+    def _byte_usd(self, price: Price) -> float:
+        return self.limits.calls * _dearest_input(price)
+
+
+def _dearest_input(price: Price) -> float:
+    return max(price.input, price.cached) / MILLION
 
 
 def _bytes(text: BaseModel) -> int:

@@ -91,7 +91,6 @@ class Claims:
     def __init__(self, context: EngineContext, schedule: Schedule, signal: WakeSignal) -> None:
         self._context: Final = context
         self._timing: Final = context.timing
-        self._terms: Final = context.tariff.terms() if context.tariff else None
         self._schedule: Final = schedule
         self._signal: Final = signal
         self._unanswered: _Claim | None = None
@@ -125,7 +124,7 @@ class Claims:
             after_user=self._last_user,
             hints=claim.hints,
             source=claim.source,
-            terms=self._terms,
+            terms=self._context.tariff.terms() if self._context.tariff else None,
             model=self._context.scorer.model,
             probe=probe,
         )
@@ -188,13 +187,18 @@ class Claims:
             if lease is not None and lease == self._suspect:
                 await self._quarantine(lease, error)
                 self._unanswered = _Claim(uuid4(), claim.hints, claim.source)
-                lease = None
-            self._suspect = lease
+                self._suspect = None
+            else:
+                self._suspect = lease
         except StoreError as bare_error:
             self._suspect = None
             self._schedule.postpone(self._timing.retry_s(bare_error.kind, self._failures))
             self._context.report("claim", bare_error, source=claim.source)
         else:
+            if lease is None:
+                # No lead is the cause.
+                self._schedule.postpone(self._timing.retry_s(error.kind, self._failures))
+                return
             self._failures = 0
             self._schedule.postpone(jitter(self._timing.busy_s))
 
@@ -209,7 +213,7 @@ class Claims:
             reason=reason,
             delay_ms=round(self._timing.quarantine_s * 1000) if self._quarantined_last else 0,
             usage=Usage(),
-            cost_usd=0.0 if self._terms else None,
+            cost_usd=0.0 if self._context.tariff else None,
             timing=Timings(),
         )
         await self._context.store.release(self._context.worker_name, [release])

@@ -318,6 +318,13 @@ async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: Wo
         assert len(world.store.of("claim")) == 2
 
 
+async def test_a_claim_that_fails_without_a_lead_is_repeated_at_longer_and_longer_pauses(world: World) -> None:
+    """The reply is not understood, for example of an older database, though there is no lead in it."""
+    world.store.script["claim"] = [world.trouble("misconfigured", "reply_not_understood")] * 1_000
+    await world.run(300)
+    assert len(world.store.of("claim")) < 20
+
+
 @pytest.mark.parametrize("away_s", [45.3, 45.6, 45.9])
 @pytest.mark.parametrize("hangs", [False, True])
 async def test_after_an_outage_leases_are_renewed_before_the_next_claim(

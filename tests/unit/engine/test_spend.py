@@ -1,5 +1,8 @@
 """No call begins that could cost more than was reserved, and every outcome reports what was spent."""
 
+from datetime import UTC, date, datetime
+from unittest.mock import Mock
+
 import anyio
 import pytest
 from tests.unit.engine.conftest import World
@@ -31,6 +34,30 @@ def test_terms_are_the_most_that_a_lead_can_cost(world: World) -> None:
     assert step == pytest.approx((terms.lead_usd + terms.byte_usd * size) / 2)
     large = TARIFF.max_step_cost(lead.model_copy(update={"bio": "é" * 9_000}), world.lead().prompts)
     assert large == pytest.approx((terms.lead_usd + terms.byte_usd * 100) / 2)
+
+
+async def test_a_lead_is_reserved_at_the_price_of_the_day_of_its_calls(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The price doubles at midnight while the service runs; a lead that is claimed before may be called after it."""
+    old, new = (Price.model_validate({"input": n, "cached": n, "output": 10 * n}) for n in (10_000, 20_000))
+    last = date(2026, 12, 31)
+    tariff = Tariff(
+        (old.model_copy(update={"until": last}), new.model_copy(update={"first_day": date(2027, 1, 1)})), TARIFF.limits
+    )
+    clock = Mock(wraps=datetime)
+    monkeypatch.setattr("leadhook.domain.spend.datetime", clock)
+    clock.now.return_value = datetime(2026, 12, 30, 12, tzinfo=UTC)
+    async with world.engine(tariff=tariff) as engine:
+        await anyio.sleep(1)
+        for day in (datetime(2026, 12, 31, 12, tzinfo=UTC), datetime(2027, 1, 1, 0, 1, tzinfo=UTC)):
+            clock.now.return_value = day
+            engine.wake()
+            await anyio.sleep(5)
+    claims = world.store.of("claim")
+    assert claims[0].terms == Tariff((old,), TARIFF.limits).terms()
+    assert claims[-1].terms == Tariff((new,), TARIFF.limits).terms()
+    assert {call.terms.lead_usd for call in claims if 1 < call.at < 5} == {claims[-1].terms.lead_usd}
 
 
 async def test_claims_name_the_terms_and_results_their_cost(world: World) -> None:
