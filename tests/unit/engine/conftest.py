@@ -161,7 +161,7 @@ class FakeScorer(PlainScorer):
         self.delays: dict[str, float] = {}
         self.calls: list[tuple[str, str, float]] = []
         self.keys: list[str] = []
-        self.script: dict[str, list[Score | Exception]] = {}
+        self.script: dict[str, list[Score | Exception | None]] = {}
         self.refused_keys: dict[str, Exception] = {}
         self.slow_keys: dict[str, float] = {}
         self.checks: dict[str, float] = {}
