@@ -188,7 +188,7 @@ def _not_checkable(lead: LeadSnapshot) -> Finding | None:
     return Finding(
         DiagnosisCode.EVALUATION_FAILED,
         f"The database cannot check whether the lead is eligible: {clause(lead.failure)}.",
-        "Fix what the application's tables or views do with this row; then change the row, or replay the lead.",
+        "Fix what the application's tables or views do with this row, then run `leadhook replay`.",
     )
 
 
@@ -318,7 +318,7 @@ def _dead(lead: LeadSnapshot) -> Finding | None:
     return Finding(
         DiagnosisCode.DEAD,
         f"The lead failed{at} and is not retried: {clause(job.reason)} ({job.error_code}).{kept}",
-        f"{_remedy_of_death(job.error_code)} A change of its row or a new prompts row also retries it.",
+        f"{_remedy_of_death(job.error_code)} A changed user_id, tag or scrapped and a new prompts row also retry it.",
     )
 
 
@@ -327,7 +327,7 @@ def _remedy_of_death(code: str | None) -> str:
     if code in ("prompt_blocked", "answer_blocked"):
         return "Google's filter blocked it: change words that may trigger it, or run `leadhook replay` to ask again."
     if code in ("prompt_too_long", "prompts_too_long"):
-        return "Shorten the lead's texts or its prompts row; nothing else helps."
+        return "Shorten the lead's texts or its prompts row, then run `leadhook replay`."
     if code is not None and code.startswith("model_"):
         return "Compare it with leads that were answered; if nothing differs, run `leadhook replay`."
     return "Fix the cause, then run `leadhook replay`."

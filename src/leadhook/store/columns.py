@@ -28,7 +28,7 @@ class UnreadableColumnError(ValueError):
     """
 
     def __init__(self, column: str, what: str) -> None:
-        self.reason: Final = f"lead_details.{column} can't be read: {what}; correct the row to continue with the lead"
+        self.reason: Final = f"lead_details.{column} can't be read: {what}; correct the row, then run `leadhook replay`"
         super().__init__(self.reason)
 
 

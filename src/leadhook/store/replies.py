@@ -37,4 +37,5 @@ def read_lead(lead_id: str, columns: Mapping[str, Any]) -> tuple[Lead, str | Non
         return Lead(lead_id=lead_id), error.reason
     except ValidationError as error:
         names = sorted({str(item["loc"][0]) for item in error.errors(include_input=False)})
-        return Lead(lead_id=lead_id), f"{', '.join(names)} can't be read; correct the lead's row to continue"
+        reason = f"{', '.join(names)} can't be read; correct the lead's row, then run `leadhook replay`"
+        return Lead(lead_id=lead_id), reason
