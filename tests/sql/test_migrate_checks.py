@@ -94,7 +94,7 @@ async def test_migrate_names_every_column_that_does_not_fit(bare_database: Datab
 
 def statements_in(words: str) -> list[str]:
     """What the refusal says to run."""
-    return [line.strip() for line in words.splitlines() if line.startswith("  alter table ")]
+    return [line.strip() for line in words.splitlines() if line.startswith(("  alter table ", "  drop rule "))]
 
 
 UNFIT = {
@@ -174,6 +174,44 @@ async def test_a_key_is_taken_out_of_its_json(bare_database: Database) -> None:
         assert connection.execute("select api_key from public.gemini_api").fetchone() == ("visibly-fake-key",)
         connection.execute("alter table public.gemini_api alter api_key type bytea using api_key::bytea")
         assert statements_in(await refusal(bare_database.conninfo)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "drop column should_contact, add should_contact integer generated always as (score / 50) stored",
+            "public.llm_response.should_contact is generated",
+        ),
+        (
+            "drop column score, add score integer generated always as identity",
+            "public.llm_response.score is generated",
+        ),
+    ],
+)
+async def test_migrate_stops_at_a_column_that_no_one_can_write(
+    bare_database: Database, change: str, words: str
+) -> None:
+    """And the printed statement makes it a plain one."""
+    with bare_database.connect() as connection:
+        connection.execute(APPLICATION.encode())
+        connection.execute(f"alter table public.llm_response {change}".encode())
+        refused = await refusal(bare_database.conninfo)
+        assert words in refused
+        for statement in statements_in(refused):
+            connection.execute(statement.encode())
+    await migrate(bare_database.conninfo, EVERY, silent)
+
+
+async def test_migrate_stops_at_a_rule_of_the_answers(bare_database: Database) -> None:
+    with bare_database.connect() as connection:
+        connection.execute(APPLICATION.encode())
+        connection.execute('create rule "Log it" as on insert to public.llm_response do also notify answers')
+        refused = await refusal(bare_database.conninfo)
+        assert 'public.llm_response has the rule "Log it"' in refused
+        for statement in statements_in(refused):
+            connection.execute(statement.encode())
+    await migrate(bare_database.conninfo, EVERY, silent)
 
 
 async def test_values_are_kept_when_a_type_is_changed(bare_database: Database) -> None:

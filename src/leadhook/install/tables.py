@@ -139,7 +139,9 @@ async def find_table_faults(connection: Connection) -> list[Fault]:
                 Fault(f"public.{table} is not a table; rename it, and leadhook creates a table in its place", "")
             )
     foreign = await fetch_all(connection, query("foreign_partitions"), ALL)
-    return sorted(faults + _collation_faults(rows) + [_foreign_fault(row) for row in foreign])
+    rules = await fetch_all(connection, query("rules"))
+    faults += [_foreign_fault(row) for row in foreign] + [_rule_fault(row) for row in rules]
+    return sorted(faults + _collation_faults(rows))
 
 
 def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -> str:
@@ -284,11 +286,33 @@ def _column_faults(table: str, found: Mapping[str, Mapping[str, Any]]) -> list[F
         for column in COLUMNS[table]
         if column.name not in found
     ]
-    return missing + [
+    wrong = [
         _type_fault(table, column, found[column.name])
         for column in COLUMNS[table]
         if column.name in found and not column.fits(found[column.name]["type"], found[column.name]["category"])
     ]
+    written = {column.name for column in COLUMNS[table]} if table == "llm_response" else {"sent_to_llm"}
+    generated = [_generated_fault(table, found[name]) for name in written & found.keys()]
+    return missing + wrong + [fault for fault in generated if fault]
+
+
+def _generated_fault(table: str, found: Mapping[str, Any]) -> Fault | None:
+    """Postgres refuses to write a generated column."""
+    column, name = f"public.{table}.{found['column_name']}", found["column_name"]
+    words = f"{column} is generated, and leadhook can't write it"
+    if found["generated"] == "s":
+        return Fault(words, f"alter table public.{table} alter {name} drop expression;")
+    if found["generated"]:
+        return Fault(f"{words}: drop it, and add a plain column", "")
+    if found["is_always_identity"]:
+        return Fault(words, f"alter table public.{table} alter {name} drop identity;")
+    return None
+
+
+def _rule_fault(row: Mapping[str, Any]) -> Fault:
+    """Postgres can't rewrite the statements of leadhook by a rule."""
+    words = f"public.{row['table_name']} has the rule {row['name']}, which no answer passes: use a trigger instead"
+    return Fault(words, f"drop rule {row['name']} on public.{row['table_name']};")
 
 
 def _collation_faults(rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
