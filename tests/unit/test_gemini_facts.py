@@ -21,6 +21,7 @@ from leadhook.domain.results import Claim, Message, Usage
 from leadhook.gemini import prepare
 from leadhook.gemini.answers import Reply
 from leadhook.gemini.facts import check_facts
+from leadhook.gemini.guardrails import check_message
 from leadhook.gemini.links import _suffixes
 from leadhook.gemini.numbers import _function_words, _number_words, languages_of, numbers_in
 from leadhook.gemini.prompts import TEMPLATES
@@ -161,6 +162,21 @@ def test_a_check_of_facts_costs_little_cpu(cases: list[Case]) -> None:
         return (time.process_time() - began_at) / len(true)
 
     assert takes_at_most(2.5, check_s, text_s)
+
+
+@pytest.mark.parametrize("unit", ["A.", "\u017f", "ab.", "zwei"])
+def test_a_long_word_of_a_prompt_costs_little_cpu(unit: str) -> None:
+    """It must not hold up the leads of other users."""
+    prompts = Prompts(wildnet_data=unit * (100_000 // len(unit)), message_prompt="Sign as Mira.")
+    message = Message(subject="Pumps", message="Hello Bob, visit a.com or call +49 30 123456 about 5 pumps.")
+
+    def check_s() -> float:
+        began_at = time.process_time()
+        check_message(message, prompts, Lead(lead_id="1", name="Bob"))
+        check_facts(message, prompts, "name: Bob")
+        return time.process_time() - began_at
+
+    assert takes_at_most(1_500, check_s, text_s)
 
 
 def test_a_start_loads_what_the_first_message_needs() -> None:

@@ -49,6 +49,7 @@ _DISGUISED_AT: Final = re.compile(r"\s?(?:\[at\]|\(at\)|\{at\}|\uff20)\s?", re.I
 _ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+")
 _GOES_ON: Final = re.compile(r"[,;:]?[ \t\u00a0]+\w")
 _COUNTRY: Final = 2
+_MOST_LABELS: Final = 12
 """Letters of a country's ending."""
 _MAY_HOLD_ONE: Final = re.compile(r"\d(?:[^\w\n]{0,3}\d){4}")
 _DATE: Final = re.compile(r"(?<!\d)(?:\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?![\d-])")
@@ -140,7 +141,9 @@ def _site(written: str, path: str, *, goes_on: bool) -> str | None:
     """Return the host in this dotted word, which may go on with the next sentence, or None if all of it is words."""
     labels = written.split(".")
     while len(labels) > 1:
-        if not _are_words(labels, path, goes_on=goes_on) and _is_public(".".join(labels).lower()):
+        # A long row of letters and dots must not cost the square of its length.
+        some = labels[-_MOST_LABELS:]
+        if not _are_words(some, path, goes_on=goes_on) and _is_public(".".join(some).lower()):
             return ".".join(labels)
         if not labels[-1][0].isupper():
             return None

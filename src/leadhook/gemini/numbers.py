@@ -64,6 +64,7 @@ _PERCENT: Final = tuple(_UNITS["percent"])
 _SPACELESS: Final = tuple(word for word in (*_SCALES, *_MONEY, *_UNITS["times"], *_UNITS["years"]) if word > "\u0900")
 _AMBIGUOUS: Final = frozenset(_UNITS["ambiguous"])
 _SHORTEST_COMPOUND: Final = 7
+_LONGEST_COMPOUND: Final = 100
 _MOST_PARTS: Final = 6
 _LINKS: Final = frozenset({"und", "ën", "en"})
 """Of the parts of a compound."""
@@ -247,7 +248,7 @@ def _values(word: str, languages: frozenset[str]) -> list[float]:
     if word[0] == "\u0648" and _value(word, languages) is None:
         word = word[1:]
     value = _value(word, languages)
-    if value is None and len(word) >= _SHORTEST_COMPOUND:
+    if value is None and _SHORTEST_COMPOUND <= len(word) <= _LONGEST_COMPOUND:
         return _parts(word, languages) or []
     return [] if value is None else [value]
 
