@@ -53,10 +53,9 @@ _KEY: Final = re.compile(r"[!-~]+")
 """Printable ASCII without spaces, which a header can carry."""
 _DATABASE_HOST: Final = re.compile(r"db\.[^.]+\.supabase\.(co|com)|.*\.pooler\.supabase\.com")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-
-
 _API_PATHS: Final = ("", "/rest", "/rest/v1", "/auth/v1", "/storage/v1", "/functions/v1", "/realtime/v1", "/graphql/v1")
 """Paths that the dashboard shows after the project's URL. They are removed."""
+_GEMINI_VERSION: Final = re.compile("/v1(alpha|beta)?(/models)?/?$")
 
 
 class SettingsError(MisuseError):
@@ -82,6 +81,11 @@ def _project_url(text: str) -> str:
     if _DATABASE_HOST.fullmatch(parts.hostname or ""):
         raise ValueError("names the database (db.…); the project's URL is like https://abc.supabase.co")
     return parts._replace(path="").geturl()
+
+
+def _without_version(url: str) -> str:
+    """Remove the version's path, which examples of Google's API show and its client adds."""
+    return _GEMINI_VERSION.sub("", url)
 
 
 def _webhook_secret(secret: SecretStr) -> SecretStr:
@@ -186,7 +190,7 @@ class Settings(BaseModel):
     """Seconds from SIGTERM until the platform kills the process. Must exceed DRAIN_SEC by more than 8."""
     gemini_model: Text = "gemini-3.5-flash-lite"
     """The model that scores leads and writes messages."""
-    gemini_base_url: Url | None = None
+    gemini_base_url: Annotated[Url, AfterValidator(_without_version)] | None = None
     """Alternative base URL for Gemini, such as a proxy or a stand-in."""
     gemini_price_file: Path | None = None
     """A JSON file of prices that replaces `gemini/prices.json`, in the same format."""

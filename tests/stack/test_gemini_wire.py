@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
@@ -18,7 +19,7 @@ from tests.stack.google import KEY, LEAD, PROMPTS, SECRET, Google, standing_in
 from leadhook.domain.failure import Failure
 from leadhook.domain.job import ApiKey
 from leadhook.gemini import GeminiScorer, open_scorer
-from leadhook.gemini.failures import LONGEST_REST_S
+from leadhook.gemini.failures import LONGEST_REST_S, _until_midnight_pacific
 from leadhook.local.processes import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
@@ -707,3 +708,21 @@ async def test_a_service_that_is_not_there_is_unreachable() -> None:
     assert (caught.value.kind.value, caught.value.code) == ("transient", "model_unreachable")
     assert caught.value.usage.calls == 1
     assert_says_nothing(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [
+        (datetime(2027, 3, 14, 9, tzinfo=UTC), 22),
+        (datetime(2026, 11, 1, 8, tzinfo=UTC), 24),
+        (datetime(2026, 7, 1, 8, tzinfo=UTC), 23),
+    ],
+)
+def test_a_day_quota_rests_until_midnight_in_california(
+    monkeypatch: pytest.MonkeyPatch, day: datetime, hours: int
+) -> None:
+    """Also on the days on which its clocks change."""
+    clock = Mock(wraps=datetime)
+    clock.now.side_effect = day.astimezone
+    monkeypatch.setattr("leadhook.gemini.failures.datetime", clock)
+    assert _until_midnight_pacific() == hours * 3600

@@ -412,3 +412,18 @@ def test_keys_that_would_travel_unencrypted_are_warned_of(name: str, value: str,
     """Not within the machine or a private network."""
     given = settings(**({"LOG_SHIP": "otlp", name: value} if name.startswith("OTEL") else {name: value}))
     assert any("unencrypted" in words for words in advice.warnings(given)) == is_warned
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://generativelanguage.googleapis.com/v1beta",
+        "https://generativelanguage.googleapis.com/v1beta/models/",
+        "https://generativelanguage.googleapis.com/v1",
+        "https://generativelanguage.googleapis.com/",
+    ],
+)
+def test_the_version_in_the_address_of_gemini_is_removed(url: str) -> None:
+    """Google's client adds it; twice it would be found nowhere."""
+    assert settings(GEMINI_BASE_URL=url).gemini_base_url == "https://generativelanguage.googleapis.com"
+    assert settings(GEMINI_BASE_URL="https://p.example/gemini").gemini_base_url == "https://p.example/gemini"

@@ -11,7 +11,7 @@ If the bare claim fails as well, it is no lead's fault.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -173,6 +173,9 @@ class Claims:
             # The same claim would be refused forever; the next one goes without its hints.
             self._unanswered = None
             self._signal.set()
+        elif error.refused_on_the_way and claim.hints:
+            # A hint may be what is refused; the sweep finds its lead.
+            self._unanswered = replace(claim, hints=())
         if limit > 1 and _perhaps_a_lead(error):
             self._most = limit // 2
             self._schedule.postpone(jitter(self._timing.busy_s))
@@ -204,7 +207,9 @@ class Claims:
 
     async def _quarantine(self, lease: LeaseRef, error: StoreError) -> None:
         """Of several in a row, with no lead read in between, it is unknown whether they are at fault: they wait."""
-        reason = f"this lead can't be handed out, even alone: {error.reason}; correct its row to continue"
+        reason = (
+            f"this lead can't be handed out, even alone: {error.reason}; correct its row, then run `leadhook replay`"
+        )
         release = Release(
             lead_id=lease.lead_id,
             fence=lease.fence,

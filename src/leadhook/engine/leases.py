@@ -66,7 +66,7 @@ class Leases:
     def overdue(self) -> bool:
         """Whether a lease was not renewed for so long that it may soon have expired.
 
-        A claim takes expired leases, those of its own process too, so it must come after the next renewal.
+        A claim takes expired leases, those of the same process too, so it must come after the next renewal.
         """
         if anyio.current_time() >= self._overdue_at:
             self._overdue_at = min((lease.overdue_at for lease in self), default=math.inf)

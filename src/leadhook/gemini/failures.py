@@ -156,7 +156,8 @@ def classify(error: BaseException, *, model: str) -> Failure:  # noqa: PLR0911 -
     name = type(error).__name__
     match error:
         case RefusedReplyError(error=None):
-            reason = f"The reply was not Google's (HTTP {error.status}): a proxy or firewall on the way sent it."
+            sender = "a proxy, a firewall or the address in GEMINI_BASE_URL sent it"
+            reason = f"The reply was not Google's (HTTP {error.status}): {sender}."
             return _transient("model_path_failed", reason, park_s=error.retry_after_s)
         case RefusedReplyError():
             failure = _Refusal(error, model).failure()
@@ -369,4 +370,4 @@ def _bounded(seconds: float) -> float | None:
 def _until_midnight_pacific() -> float:
     now = datetime.now(ZoneInfo(_PACIFIC))
     midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (midnight - now).total_seconds()
+    return midnight.timestamp() - now.timestamp()  # a subtraction within a zone ignores that its clock may change

@@ -318,6 +318,23 @@ async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: Wo
         assert len(world.store.of("claim")) == 2
 
 
+async def test_a_hint_that_a_firewall_refuses_is_dropped(world: World) -> None:
+    """Anyone who may change a row can name a lead; the sweep finds it."""
+    async with world.engine() as engine:
+        await anyio.sleep(1)
+
+        def reply() -> StoreError | None:
+            hints = world.store.calls[-1].hints
+            return world.trouble(code="http_403") if hints else None
+
+        world.store.script["claim"] += [reply] * 1_000
+        world.store.script["claim_bare"] += [reply] * 1_000
+        engine.wake(["1 union select 2"])
+        await anyio.sleep(10)
+    assert world.store.of("claim")[-1].hints == ()
+    assert sum(bool(call.hints) for call in world.store.of("claim")) == 1
+
+
 async def test_a_claim_that_fails_without_a_lead_is_repeated_at_longer_and_longer_pauses(world: World) -> None:
     """The reply is not understood, for example of an older database, though there is no lead in it."""
     world.store.script["claim"] = [world.trouble("misconfigured", "reply_not_understood")] * 1_000
