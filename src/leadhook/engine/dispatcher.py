@@ -288,9 +288,6 @@ class Dispatcher:
         self._breaker.hear(batch.attempts, sent_at)
         if probing:
             self._breaker.probed()
-        for lease in self._leases:
-            # The database sees that this process claims more, so it is working on what it has.
-            lease.stored_called = True
         return self._take(batch, sent_at, probes=1 if probing else 0)
 
     def _take(self, batch: Batch, sent_at: float, *, probes: int) -> list[Lease]:

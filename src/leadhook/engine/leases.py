@@ -90,6 +90,10 @@ class Leases:
         return max(0, self._three_quarters - len(self._low_priority))
 
     @property
+    def _newest(self) -> Lease:
+        return next(reversed(self._held.values()))
+
+    @property
     def _free(self) -> int:
         """Free slots. One is kept for an on-demand request that waits, unless a claim was promised them."""
         kept = self._on_demand_turn.locked() and self._working_on_demand < self._three_quarters and not self._promised
@@ -184,6 +188,8 @@ class Leases:
 
     def finish(self, lease: Lease, outcome: LeaseOutcome, reason: str | None = None) -> None:
         """Drop a lease after the database's final answer, and log it with `Observer.lead_finished`."""
+        if self._held and lease is self._newest:
+            self._taken.set()  # an earlier lease may have to be renewed sooner
         self._held.pop(lease.name, None)
         self._schedule.wake.set()
         lease.outcome, lease.outcome_reason = outcome, reason
@@ -238,7 +244,8 @@ class Leases:
     def _renewal_due_at(self, lease: Lease) -> float:
         """A lease is renewed soon after its first model call, so that its cost is booked if this process dies."""
         due_at = lease.confirmed_at + lease.renew_s
-        if lease.stored_called or not lease.claimed.reserved_usd:
+        # While it holds a lead of a later claim, the database knows that this process works on the earlier ones.
+        if lease.stored_called or not lease.claimed.reserved_usd or lease.received_at < self._newest.received_at:
             return due_at
         called_at = lease.called_at if lease.called else anyio.current_time()
         return min(due_at, called_at + self._context.timing.report_call_s)

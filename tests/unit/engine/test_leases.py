@@ -163,6 +163,18 @@ async def test_a_renewal_that_cannot_be_read_costs_no_other_lead_its_lease(world
     assert ["lead-1", "lead-2"] in renewed
 
 
+async def test_a_call_is_reported_once_no_lead_of_a_later_claim_is_held(world: World) -> None:
+    """Until then the database knows of it, because the process has claimed more."""
+    world.hand_out(world.lead("a", reserved_usd=1.0))
+    world.scorer.delays = {"a": 9.0}
+    async with world.engine() as engine:
+        await anyio.sleep(0.2)
+        world.hand_out(world.lead("b", unreadable="its bio can't be read", reserved_usd=1.0))
+        engine.wake()
+        await anyio.sleep(6)
+        assert [item.lead_id for call in world.store.of("renew") for item in call.items if item.called] == ["a"]
+
+
 @pytest.mark.parametrize("code", ["http_403", "not_json"])
 async def test_a_lead_whose_text_a_firewall_refuses_costs_none_its_lease(world: World, code: str) -> None:
     """It is renewed without the text."""
