@@ -288,12 +288,11 @@ class Dispatcher:
         self._breaker.hear(batch.attempts, sent_at)
         if probing:
             self._breaker.probed()
-        return self._take(batch, sent_at, probes=1 if probing else 0)
+        return self._take(batch, sent_at, probing=probing)
 
-    def _take(self, batch: Batch, sent_at: float, *, probes: int) -> list[Lease]:
-        """A claim that was sent again may bring more leads than the one probe."""
+    def _take(self, batch: Batch, sent_at: float, *, probing: bool) -> list[Lease]:
         taken = []
-        for place, lead in enumerate(batch.leads):
+        for lead in batch.leads:
             lease = Lease(
                 claimed=lead,
                 received_at=anyio.current_time(),
@@ -304,7 +303,7 @@ class Dispatcher:
                 max_attempts=batch.max_attempts,
                 checkpoint=lead.checkpoint,
                 stored_checkpoint=lead.checkpoint,
-                probe=place < probes,
+                probe=probing,
             )
             if self._leases.take(lease):
                 self._observer.lead_claimed(lead)

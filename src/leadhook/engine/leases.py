@@ -17,7 +17,7 @@ from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Wakeup
 
 AHEAD_SHARE: Final = 4
-"""At most a quarter of the slots is claimed ahead; when a quarter of that is left, more is claimed."""
+"""At most a quarter of the slots is claimed ahead; once three quarters of these have begun, more is claimed."""
 LATELY_S: Final = 2.0
 MOST_REFUSED_RENEWALS: Final = 10
 """So many in a row, without one that passes in between, are an outage. Finding one lead of 256 takes nine."""
