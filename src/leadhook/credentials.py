@@ -16,6 +16,7 @@ WEBHOOK_KEY_BYTES: Final = range(24, 65)
 ADMIN_TOKEN_MIN_CHARS: Final = 16
 ADMIN_TOKEN_MIN_DIFFERENT: Final = 6
 
+_SIGNATURE_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PASSWORD: Final = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)")
 _PASSWORD_IN_URL: Final = re.compile(r"^[a-z]+://[^:@/]*:(.+)@", re.IGNORECASE)
@@ -69,6 +70,10 @@ def static_header(line: str) -> StaticHeader:
     name, colon, value = (part.strip() for part in line.partition(":"))
     if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise ValueError("must be one header in the form `Name: value`, in ASCII")
+    if name.lower() in _SIGNATURE_HEADERS:
+        raise ValueError(
+            "must not have the name of a header of signed webhooks; choose another one, like x-webhook-secret"
+        )
     return StaticHeader(name=name.lower(), value=SecretStr(value))
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -88,6 +89,21 @@ def _without_version(url: str) -> str:
     return _GEMINI_VERSION.sub("", url)
 
 
+def _host(text: str) -> str:
+    host = text.removeprefix("[").removesuffix("]")
+    if "/" in host or (":" in host and not _is_ipv6(host)):
+        raise ValueError("must be an address without scheme and port, like 0.0.0.0; PORT is a setting of its own")
+    return host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _webhook_secret(secret: SecretStr) -> SecretStr:
     webhook_key(secret.get_secret_value())
     return secret
@@ -143,7 +159,7 @@ def _no_link(path: Path) -> Path:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Url = Annotated[Text, AfterValidator(_http_url)]
 ProjectUrl = Annotated[Text, AfterValidator(_project_url)]
-Host = Annotated[Text, AfterValidator(lambda host: host.removeprefix("[").removesuffix("]"))]
+Host = Annotated[Text, AfterValidator(_host)]
 """An IPv6 address may stand in brackets, as in a URL."""
 Words = BeforeValidator(lambda given: split_words(given) if isinstance(given, str) else given)
 
