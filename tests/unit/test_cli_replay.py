@@ -199,6 +199,7 @@ def test_the_list_names_who_asked(leadhook: Run, store: _FakeStore) -> None:
     code, out, _ = leadhook("replay", "list", "--limit", "5")
     assert (code, store.asked) == (0, [("list", 5)])
     assert "cli:ada" in out
+    assert [word in out for word in ("queueing", "complete", "state")] == [True, True, False], out
     assert json.loads(leadhook("replay", "list", "--json")[1])["replays"][0]["actor"] == "cli:ada"
 
 

@@ -31,6 +31,8 @@ SLICE_EACH_S: Final = 0.1
 COUNT_S: Final = 60.0
 SHOWN: Final = 20
 LARGEST_REPLAY: Final = 1000
+_QUEUEING: Final = {"queued": "complete", "queueing": "in progress", "stopping": "being undone", "stopped": "stopped"}
+"""A phase in words. Whether its leads are scored is the state of `replay status`."""
 
 Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
 ReplayId = Annotated[int, Parameter(validator=Number(gte=0, lte=2**63 - 1), help="The number of the replay.")]
@@ -160,7 +162,8 @@ def list_replays(
 ) -> None:
     """List the newest replays.
 
-    Shows who started each one, when and why, and how many leads it queued.
+    Shows who started each one, when and why, how many leads it queued, and whether queueing is complete. `leadhook
+    replay status` shows how many of them are scored.
 
     For example: `leadhook replay list --limit 5`
     """
@@ -173,14 +176,14 @@ def list_replays(
             str(replay.replay_id),
             f"{replay.created_at:%Y-%m-%d %H:%M}",
             replay.actor,
-            replay.phase,
+            _QUEUEING.get(replay.phase, replay.phase),
             _counts(replay.counts),
             replay.reason or "",
         )
         for replay in found.replays
     ]
     if rows:
-        table(open_console(), ("id", "begun", "by", "state", "leads", "reason"), rows)
+        table(open_console(), ("id", "begun", "by", "queueing", "leads", "reason"), rows)
     else:
         line(open_console(), "there are no replays")
 

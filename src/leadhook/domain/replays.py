@@ -134,7 +134,8 @@ class DryRunAnswer(Facts):
 class ReplaySummary(Facts):
     replay_id: int
     phase: str
-    """`queueing` and `stopping`: leads are still being added to the queue, or removed from it."""
+    """`queued`: all leads were added to the queue, and may be scored by now. `queueing` and `stopping`: leads are still
+    being added to it, or removed from it."""
     actor: str
     reason: str | None = None
     created_at: datetime
