@@ -93,6 +93,22 @@ def no_files_left(error: BaseException) -> bool:
     return False
 
 
+def why_unreachable(error: BaseException) -> str:
+    """Return the reason of a connection that failed, as the system or TLS words it; it has no address."""
+    cause: BaseException = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"certificate not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed: {(getattr(cause, 'reason', None) or 'no reason given').lower().replace('_', ' ')}"
+    if isinstance(cause, TimeoutError) and cause.errno is None:
+        return "timed out"
+    if isinstance(cause, OSError):
+        reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
+        if reason:
+            return reason[0].lower() + reason[1:]
+    return type(error).__name__
+
+
 def forget_key_log() -> None:
     """Call before importing HTTP libraries, whose TLS contexts would open the file in SSLKEYLOGFILE."""
     os.environ.pop("SSLKEYLOGFILE", None)

@@ -5,6 +5,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from leadhook.doctor.network import check_service
+from leadhook.local.processes import free_port
 
 READY = '{"ready": true, "reasons": [], "warnings": []}'
 OTHERS = {
@@ -40,3 +41,8 @@ async def test_another_server_is_not_taken_for_the_service(name: str) -> None:
 async def test_the_service_is_known_by_its_answer(content_type: str) -> None:
     """A proxy may change the content type."""
     assert await reported(200, READY, content_type) == [("ok", "The service at ")]
+
+
+async def test_a_service_that_does_not_answer_is_reported_with_the_reason() -> None:
+    (found,) = await check_service(f"http://127.0.0.1:{free_port()}")
+    assert "/ready (connection refused)" in found.sentence

@@ -1,5 +1,7 @@
 """Proxies, exemptions and certificates of the environment: used as curl uses them, or refused by name at the start."""
 
+import errno
+import socket
 import ssl
 from pathlib import Path
 
@@ -160,3 +162,18 @@ def test_passwords_of_proxies_are_known_to_the_log() -> None:
     """Also with characters that a URL must encode."""
     assert network.passwords({"ALL_PROXY": "http://user:hunter%402@proxy.test"}) == ["hunter%402", "hunter@2"] * 2
     assert network.passwords({"ALL_PROXY": PROXY}) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.1', 1)"), "connection refused"),
+        (OSError(errno.ENETUNREACH, "no"), "network is unreachable"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name or service not known"),
+        (ssl.SSLError(1, "[SSL] wrong version"), "TLS failed: no reason given"),
+        (TimeoutError(), "timed out"),
+        (ValueError("http://user:hunter2@host"), "ValueError"),
+    ],
+)
+def test_the_reason_of_a_failed_connection_has_no_address(error: Exception, words: str) -> None:
+    assert network.why_unreachable(error) == words

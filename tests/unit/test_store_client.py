@@ -185,6 +185,7 @@ async def test_refused_connection_is_a_store_error() -> None:
             with pytest.raises(StoreError) as caught:
                 await store.status()
     assert (caught.value.kind, caught.value.code) == ("unavailable", "unreachable")
+    assert "(connection refused): check the address" in caught.value.reason
 
 
 @pytest.mark.parametrize("code", [socket.EAI_NONAME, socket.EAI_AGAIN])

@@ -92,7 +92,7 @@ async def check_service(url: str) -> list[Check]:
         ):
             status, date, body = reply.status, reply.headers.get("Date"), await reply.read()
     except (aiohttp.ClientError, OSError) as error:
-        words = f"No service answers at {network.without_credentials(url)}/ready ({type(error).__name__})."
+        words = f"No service answers at {network.without_credentials(url)}/ready ({network.why_unreachable(error)})."
         return [fault("service", words, "Start it: `leadhook serve`; or name its address with --service.")]
     try:
         answer = _ReadyAnswer.model_validate_json(body)

@@ -107,4 +107,8 @@ def _explain_silence(function: str, error: Exception) -> StoreError:
         return StoreError("unavailable", "timeout", f"public.{function} did not answer in time")
     if isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionResetError):
         return StoreError("unavailable", "disconnected", f"the connection broke during public.{function}")
-    return StoreError("unavailable", "unreachable", f"no connection to SUPABASE_URL ({type(cause).__name__})")
+    reason = (
+        f"no connection to SUPABASE_URL ({network.why_unreachable(cause)}): check the address, this machine's network, "
+        "and its proxy if there is one"
+    )
+    return StoreError("unavailable", "unreachable", reason)
