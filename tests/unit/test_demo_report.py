@@ -2,11 +2,14 @@
 
 import io
 import re
+import sysconfig
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from leadhook.local import demo
 from leadhook.local.demo_report import DemoRow, faults, show_answers, show_last, show_summary, show_table
 
 ADA = DemoRow(
@@ -150,3 +153,17 @@ def test_a_lead_that_no_webhook_found_is_a_fault() -> None:
     assert faults([ADA, BO]) == []
     [fault] = faults([ADA, replace(BO, source="sweep")])
     assert "bo/7 was found by sweep" in fault
+
+
+def test_printed_commands_come_after_the_line_that_makes_leadhook_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_console_path", lambda _: "/console")
+    line = f'export PATH="{sysconfig.get_path("scripts")}:$PATH"'
+    facts: dict[str, object] = {"service_url": "http://127.0.0.1:1", "supabase_url": "http://127.0.0.1:2"}
+    for text in (demo._next_steps(), demo._welcome(Path(".demo"), facts), demo._bare_welcome(Path(".demo"))):
+        lines = [each.strip() for each in text.splitlines()]
+        first = next(
+            number
+            for number, each in enumerate(lines)
+            if re.search(r"leadhook (local|install|explain)", each) and "`" not in each
+        )
+        assert lines.index(line) < first

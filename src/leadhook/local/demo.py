@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
@@ -49,12 +50,6 @@ _PLAIN_WIDTH: Final = 120
 _TAIL_LINES: Final = 20
 _SETTINGS: Final = {"SWEEP_INTERVAL_SEC": "3600", "GEMINI_STANDIN_LATENCY_MS": "300-900"}
 """Defaults for the demo: no sweep helps, and the model takes its time."""
-_NEXT: Final = """
-What to do next (leadhook is .venv/bin/leadhook)
-  make up                  the same on data that is kept: insert leads of your own
-  leadhook install --plan  what leadhook would add to your Supabase project, which
-                           DATABASE_URL names; it changes nothing
-  leadhook --help          all commands; README.md, "Quick start", has the steps"""
 _RECENT: Final = b"""
   select attempt.id, to_char(attempt.finished_at, 'HH24:MI:SS'), result.score,
     coalesce(details.name, attempt.lead_id), result.subject, coalesce(attempt.source, 'unknown')
@@ -106,7 +101,7 @@ def _demo_in(directory: Path, say: Callable[[str], None]) -> int:
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
                 say(f"\nThe service's log is {log}; its end:\n{tail}")
             else:
-                say(_NEXT)
+                say(_next_steps())
             say("")
     except Stopped:
         say("interrupted; everything is stopped")
@@ -224,6 +219,21 @@ def _follow(conninfo: str, say: Callable[[str], None], check: Check) -> None:
             seen = {row[0] for row in rows}
 
 
+def _path_line() -> str:
+    """Return the line that makes the shell find this leadhook."""
+    return f'export PATH="{sysconfig.get_path("scripts")}:$PATH"'
+
+
+def _next_steps() -> str:
+    return f"""
+What to do next
+  make up                  the same on data that is kept: insert leads of your own
+  {_path_line()}
+  leadhook install --plan  what leadhook would add to your Supabase project, which
+                           DATABASE_URL names; it changes nothing
+  leadhook --help          all commands; README.md, "Quick start", has the steps"""
+
+
 def _welcome(state_dir: Path, facts: dict[str, object]) -> str:
     user_id, tag = sample_owner()
     where = shlex.quote(str(state_dir))
@@ -235,7 +245,8 @@ Supabase       {supabase}
 Keys, tokens   {state_dir / "local.json"}; `leadhook local env` prints them for a shell
 Logs           {state_dir / "service.log"}
 
-Insert your own lead from another terminal (leadhook means .venv/bin/leadhook):
+Insert your own lead from another terminal:
+  {_path_line()}
   eval "$(leadhook local env {where})"
   add() {{ curl -sS "$SUPABASE_URL/rest/v1/$1" -H "apikey: $SUPABASE_SECRET_KEY" \\
     -H "Content-Type: application/json" -d "$2"; }}
@@ -256,7 +267,8 @@ def _bare_welcome(state_dir: Path) -> str:
     where = shlex.quote(str(state_dir))
     return f"""
 The database does not contain leadhook. Load a dump of your project and rehearse
-the install, from another terminal (leadhook means .venv/bin/leadhook):
+the install, from another terminal:
+  {_path_line()}
   eval "$(leadhook local env {where})"
   psql "$DATABASE_URL" -f your-dump.sql
   leadhook install --plan
