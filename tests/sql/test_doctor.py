@@ -207,7 +207,8 @@ async def test_doctor_names_what_is_wrong_in_the_database(
 async def test_doctor_names_a_database_that_was_never_migrated(bare_database: Database) -> None:
     """And asks nothing else of it."""
     found = [f for f in await look(bare_database) if f.about != "service"]
-    assert [(f.about, f.level, f.remedy) for f in found] == [("database", "fault", "Run `leadhook migrate`.")]
+    assert [(f.about, f.level) for f in found] == [("database", "fault")]
+    assert "`leadhook install --url " in (found[0].remedy or "")
 
 
 @pytest.mark.parametrize("extension", ["pg_net", "supabase_vault"])

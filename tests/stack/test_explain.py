@@ -45,9 +45,8 @@ def test_explain_says_why_it_cannot_explain(operator: Operator, wired_supabase: 
         owner.execute("drop function public.leadhook_explain")
     code, out, err = operator(wired_supabase, "explain", "nobody")
     assert (code, out) == (1, "")
-    assert err == (
-        "leadhook: the function public.leadhook_explain is missing or older than this service: run `leadhook migrate`\n"
-    )
+    assert err.startswith("leadhook: leadhook is not installed in this database, or is older than this version")
+    assert "public.leadhook_explain" in err
 
 
 def test_status_is_one_screen_and_says_what_keeps_leads_back(operator: Operator, wired_supabase: Supabase) -> None:

@@ -16,7 +16,7 @@ def body(code: str | None, message: str = "words of the database") -> str:
     ("status", "text", "kind", "code", "words"),
     [
         (300, body("PGRST203"), "misconfigured", "PGRST203", "run `leadhook migrate`"),
-        (404, body("PGRST202"), "misconfigured", "PGRST202", "run `leadhook migrate`"),
+        (404, body("PGRST202"), "misconfigured", "PGRST202", "run `leadhook install --url https://YOUR-SERVICE"),
         (404, body("42883"), "misconfigured", "42883", "public.leadhook_claim is missing"),
         (
             404,

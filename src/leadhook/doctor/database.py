@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from leadhook.doctor.check import Check, Level, fault, shared, warning
-from leadhook.domain.findings import MIGRATE, REMOVE_FOREIGN_CODE, Code, check_migrations, triggers_disabled
+from leadhook.domain.findings import INSTALL, MIGRATE, REMOVE_FOREIGN_CODE, Code, check_migrations, triggers_disabled
 from leadhook.domain.phrases import count_words
 from leadhook.domain.status import Status
 from leadhook.install.connection import Connection, fetch_all, fetch_one, fetch_optional
@@ -54,7 +54,7 @@ async def check_schema(connection: Connection) -> list[Check]:
     applied = await read_history(connection)
     if not applied:
         words = "leadhook is not installed in this database: no migration was applied."
-        return [fault("database", words, MIGRATE)]
+        return [fault("database", words, f"Run `{INSTALL}`.")]
     migrations = read_migrations()
     finding = check_migrations(applied, [migration.name for migration in migrations])
     if finding is None:

@@ -24,7 +24,7 @@ from leadhook.credentials import receipt, webhook_key
 from leadhook.doctor.check import Check, Level, check_installation, fault, ok, warning
 from leadhook.doctor.database import DatabaseFacts, sql
 from leadhook.domain.facts import in_utc
-from leadhook.domain.findings import MIGRATE, RESTART_PG_NET, SET_UP_WEBHOOKS, describe_delivery, fix_delivery
+from leadhook.domain.findings import INSTALL, MIGRATE, RESTART_PG_NET, SET_UP_WEBHOOKS, describe_delivery, fix_delivery
 from leadhook.domain.lead_snapshot import WebhookDelivery
 from leadhook.domain.phrases import sentence
 from leadhook.install.connection import Connection, fetch_all, fetch_one, fetch_optional
@@ -80,6 +80,8 @@ def _fix_api(error: StoreError, settings: Settings) -> str:
         return "Dashboard: restore the project if it is paused, then repeat."
     if error.kind == "unavailable":
         return f"Check that {settings.supabase_url} is the project's address and that the project runs, then repeat."
+    if error.code == "PGRST202":
+        return f"Run `{INSTALL}`, or `leadhook migrate` if it is installed."
     return MIGRATE
 
 

@@ -27,6 +27,7 @@ from leadhook.domain.status import (
 
 INSTALL_WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
 CHECK_SERVICE: Final = "Check that the service runs and that the database reaches leadhook_webhook_url (in Vault)."
+INSTALL: Final = "leadhook install --url https://YOUR-SERVICE/webhooks/leads"
 MIGRATE: Final = "Run `leadhook migrate`."
 SET_UP_WEBHOOKS: Final = f"Run `{INSTALL_WEBHOOKS}`."
 _WITH_THE_URL: Final = f"Run `{INSTALL_WEBHOOKS}` with the service's URL."

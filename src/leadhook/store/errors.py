@@ -5,6 +5,7 @@ import re
 from typing import Any, Final
 
 from leadhook.domain.failure import ALL_REFUSED, StoreError, breaks_own_constraint
+from leadhook.domain.findings import INSTALL
 
 _LONGEST_MESSAGE: Final = 200
 _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
@@ -116,7 +117,10 @@ def _explain_function(function: str, code: str, message: str) -> StoreError | No
                 "functions and names columns whose type they can't use"
             )
         case "PGRST202" | "42883" if "operator does not exist" not in message:
-            reason = f"the function public.{function} is missing or older than this service: run `leadhook migrate`"
+            reason = (
+                f"leadhook is not installed in this database, or is older than this version (public.{function} is "
+                f"missing): run `{INSTALL}`, or `leadhook migrate` if it is installed"
+            )
         case "PGRST203":
             reason = (
                 f"the database has several functions public.{function}, of which only one is leadhook's: "
