@@ -324,7 +324,10 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
 
 
 def _wrong(problems: list[str]) -> SettingsError:
-    return SettingsError("\n  ".join(["these settings are wrong:", *problems]))
+    listed = "\n  ".join(["these settings are missing or invalid:", *problems])
+    return SettingsError(
+        f"{listed}\nSet them in the environment or in a .env file in this directory; the README's table explains each."
+    )
 
 
 def read_env_file(file: Path) -> None:

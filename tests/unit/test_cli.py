@@ -50,6 +50,8 @@ def test_serve_names_every_setting_that_is_missing_and_exits_2(leadhook: Run, mo
     code, out, err = leadhook("serve")
     assert (code, out) == (2, "")
     assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY", "MAX_CONCURRENCY"))
+    assert err.startswith("leadhook: these settings are missing or invalid:\n  ")
+    assert ".env" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,11 @@ def test_operators_commands_ask_for_their_settings(leadhook: Run, command: tuple
     code, out, err = leadhook(*command)
     assert (code, out) == (2, "")
     assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"))
+
+
+def test_replay_reports_a_missing_filter_before_missing_settings(leadhook: Run) -> None:
+    code, _, err = leadhook("replay")
+    assert (code, err.startswith("leadhook: name the leads with --lead-id")) == (2, True)
 
 
 def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:

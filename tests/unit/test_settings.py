@@ -56,7 +56,7 @@ def test_all_problems_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(env)
 
-    lines = [line.strip() for line in str(caught.value).splitlines()[1:]]
+    lines = [line.strip() for line in str(caught.value).splitlines()[1:-1]]
     assert [line.partition(":")[0] for line in lines] == [
         "SUPABASE_URL",
         "SUPABASE_SECRET_KEY",
@@ -171,7 +171,7 @@ def test_a_key_that_no_header_carries_is_a_wrong_setting(name: str, key: str) ->
     with pytest.raises(SettingsError, match=f"{name}: contains characters that are not valid in a key") as caught:
         load_settings({"SUPABASE_URL": "http://x", name: key})
     assert "hunter2" not in str(caught.value)
-    assert "missing" not in str(caught.value)
+    assert "leadhook migrate" not in str(caught.value)
 
 
 def test_the_secret_key_wins_over_the_older_ones() -> None:

@@ -126,7 +126,7 @@ def begin(
 
     For example: `leadhook replay --tag founders --score-max 49 --limit 200 --dry-run`
     """
-    settings, fields, limit = load_settings(), selection.filter(), selection.limit
+    fields, limit, settings = selection.filter(), selection.limit, load_settings()
     if dry_run or (fields and not yes):
         count = ask(
             lambda store: count_replay(store, selection.lead_ids, fields, limit, within_s=COUNT_S),

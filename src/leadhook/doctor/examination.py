@@ -101,7 +101,8 @@ def _check_settings(report: ShownOnce, env: Mapping[str, str]) -> tuple[Settings
     try:
         settings = load_settings(env)
     except SettingsError as error:
-        report.add(fault("settings", f"{line.strip()}.", _TABLE) for line in str(error).splitlines()[1:])
+        problems = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
+        report.add(fault("settings", f"{problem}.", _TABLE) for problem in problems)
         return None, read_prices(None)
     wrong_key = advice.key_problem(settings)
     report.add(warning("settings", each, _TABLE) for each in advice.warnings(settings) if each != wrong_key)
