@@ -81,7 +81,7 @@ def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(
     )
     code, out, _ = operator(wired_supabase, "status")
     assert code == 1
-    assert "Leads are waiting because:" in out
+    assert "Leads can't be claimed because:" in out
     assert f"""`leadhook resume --user {USER} --tag 'it'"'"'s'` ends the pause.""" in out
     assert "1,000 or more held" in out
     assert json.loads(operator(wired_supabase, "status", "--json")[1])["capped"] == ["held"]

@@ -37,7 +37,7 @@ def status(*, as_json: AsJson = False) -> int:
 
 def _print(found: Status, findings: Findings) -> None:
     console = open_console()
-    health = "Leads are waiting because:" if findings.reasons else "Nothing keeps leads waiting."
+    health = "Leads can't be claimed because:" if findings.reasons else "Nothing keeps leads waiting."
     line(console, health, "bold")
     for style, every in (("red", findings.reasons), ("yellow", findings.warnings)):
         for finding in every:
