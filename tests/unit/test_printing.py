@@ -2,10 +2,12 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from tests.conftest import PATIENCE_S
 
 from leadhook.cli.output import entry, line, open_console, paragraph, table
@@ -90,3 +92,22 @@ def test_no_output_makes_a_traceback(redirection: str, environment: dict[str, st
     )  # fmt: skip
     assert done.stderr == ("leadhook: No space left on device\n" if "full" in redirection else "")
     assert "cat" not in redirection or " said" in done.stdout.splitlines()[-1]
+
+
+UUID_ID = "5f0c2d4e-9a31-4a5b-8c7d-0123456789ab"
+
+
+def test_a_table_for_a_program_has_each_row_in_full(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table(open_console(), ["lead", "reason"], [[UUID_ID, "word " * 40]])
+    assert [line for line in capsys.readouterr().out.splitlines() if UUID_ID in line and "word " * 39 in line]
+
+
+def test_a_narrow_terminal_folds_ids_and_cuts_none() -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=24, color_system=None)
+    table(console, ["lead"], [[UUID_ID]])
+    entry(console, "", UUID_ID)
+    assert re.sub("[^0-9a-f-]", "", output.getvalue()).count(UUID_ID) == 2

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from leadhook.command_error import CommandError, MisuseError
@@ -15,11 +15,15 @@ from leadhook.terminal import printable
 
 INDENT: Final = 2
 _NAME_WIDTH: Final = 8
+_UNLIMITED: Final = 100_000
 
 
 def open_console(*, to_stderr: bool = False) -> Console:
     """Open standard output, or standard error if a program reads the output. Text is never taken for markup."""
-    return Console(highlight=False, markup=False, emoji=False, stderr=to_stderr)
+    console = Console(highlight=False, markup=False, emoji=False, stderr=to_stderr)
+    if not console.is_terminal:
+        console.width = _UNLIMITED
+    return console
 
 
 def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
@@ -35,6 +39,7 @@ def entry(console: Console, name: str, words: str, *, width: int = _NAME_WIDTH, 
     if console.is_terminal:
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=width)
+        grid.add_column(overflow="fold")
         grid.add_row(Text(name, style=style), Text(printable(words)))
         console.print(grid)
     else:
@@ -48,7 +53,8 @@ def paragraph(console: Console, text: str, style: str = "") -> None:
 
 
 def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    grid = Table(*columns)
+    """Print rows: folded to the width of a terminal, in full for a program; nothing is cut."""
+    grid = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     console.print(grid)
