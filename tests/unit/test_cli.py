@@ -1,5 +1,6 @@
 """The command line: exit codes, words instead of tracebacks."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -43,6 +44,23 @@ def test_the_module_is_the_program() -> None:
     command = [sys.executable, "-m", "leadhook", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout.strip() == __version__
+
+
+def test_ctrl_c_during_the_imports_ends_without_a_traceback() -> None:
+    script = (
+        "import sys, runpy\n"
+        "class Interrupts:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts)\n"
+        "runpy.run_module('leadhook', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+    (program,) = importlib.metadata.entry_points(group="console_scripts", name="leadhook")
+    assert program.value == "leadhook.__main__:main"
 
 
 def test_serve_names_every_setting_that_is_missing_and_exits_2(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
