@@ -3,6 +3,7 @@
 `leadhook serve` runs it, and so does any ASGI server with `leadhook.app:app`.
 """
 
+import errno
 import gc
 import os
 import resource
@@ -242,7 +243,11 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, ValueError) as error:  # the host may be an invalid name
         report_failed_start(error)
         logs.finish()
-        _give_up(f"can't listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}", START_FAILED)
+        number = getattr(error, "errno", None)
+        why = network.why_unreachable(error) if number else str(error)
+        if number == errno.EADDRINUSE:
+            why += ": stop the other process, or choose another port with --port or PORT"
+        _give_up(f"can't listen on {host}, port {port}: {why}", START_FAILED)
 
 
 def _give_up(why: object, exit_code: int) -> NoReturn:

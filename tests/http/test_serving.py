@@ -193,7 +193,9 @@ def test_an_occupied_port_is_reported_before_any_lead_is_claimed(start: Start) -
         assert service.end() == 3
     (failed,) = service.lines("start.failed")
     assert (failed["error"], failed["level"]) == ("OSError", "critical")
-    assert f"can't listen on 127.0.0.1, port {port}" in service.err
+    (line,) = [line for line in service.err.splitlines() if "can't listen" in line]
+    assert f"127.0.0.1, port {port}: address already in use: stop the other process, or " in line
+    assert (line.count("127.0.0.1"), "--port" in line) == (1, True)
     assert "service.started" not in service.out
 
 
