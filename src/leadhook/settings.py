@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from dotenv import load_dotenv
+from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -330,20 +330,30 @@ def _wrong(problems: list[str]) -> SettingsError:
     )
 
 
-def read_env_file(file: Path) -> None:
-    """Load variables from this file, if it exists. Variables that are already set win.
+def read_env_file(file: Path) -> list[str]:
+    """Load variables from this file, if it exists; return a warning for each line that is ignored.
+
+    Variables that are already set win.
 
     Raises:
         SettingsError: the file can't be read.
     """
     if not file.is_file():
-        return
+        return []
     try:
+        with file.open(encoding="utf-8") as stream:
+            lines = list(parse_stream(stream))
         # Not interpolated: a `$` in a password is a `$`, as for Docker and systemd.
-        load_dotenv(file, override=False, interpolate=False)
+        given = {line.key: line.value for line in lines if line.key and line.value is not None}
+        os.environ.update({name: value for name, value in given.items() if name not in os.environ})
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"{file} can't be read: {reason}") from None
+    return [
+        f"{file}, line {line.original.line}: not `NAME=value` (a missing quote?); it is ignored"
+        for line in lines
+        if line.error
+    ]
 
 
 def _lookup(env: Mapping[str, str], field: str) -> str:

@@ -181,7 +181,8 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
         (("budget", "set", "1", "--user", "x"), "x"),
         (("backlog", "release", "--limit", "0"), "--limit"),
         (("backlog", "release", "--user", "somebody"), "somebody"),
-        (("backlog", "release", "--since", "yesterday"), "yesterday"),
+        (("backlog", "release", "--since", "yesterday"), "2026-11-28T09:00"),
+        (("replay", "--until", "28.11.2026"), "2026-11-28T09:00"),
     ],
 )
 def test_what_a_command_cannot_read_exits_2(leadhook: Run, arguments: tuple[str, ...], sentence: str) -> None:
@@ -355,6 +356,18 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(
     assert "MAX_CONCURRENCY:" in err
     assert "DRAIN_SEC:" in err
     assert "PORT:" not in err
+    assert "hunter2" not in err
+
+
+def test_a_line_of_the_dotenv_file_that_cannot_be_read_is_named(
+    leadhook: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("A=1\nB='hunter2\nMAX_CONCURRENCY=many\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    _, _, err = leadhook("serve")
+    assert err.startswith("leadhook: .env, line 2: not `NAME=value` (a missing quote?); it is ignored\n")
+    assert "MAX_CONCURRENCY:" in err
     assert "hunter2" not in err
 
 

@@ -107,7 +107,8 @@ def _run(arguments: list[str]) -> int:
     from leadhook.network import forget_key_log
     from leadhook.settings import read_env_file
 
-    read_env_file(Path(".env"))
+    for warning in read_env_file(Path(".env")):
+        print_line(f"leadhook: {warning}", file=sys.stderr)
     forget_key_log()
     code: int = app(arguments)
     return code

@@ -8,7 +8,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from leadhook.cli.asking import ask
-from leadhook.cli.options import AsJson, ForTag, ForUser
+from leadhook.cli.options import TIME_EXAMPLE, AsJson, ForTag, ForUser, Time
 from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
 from leadhook.domain.facts import in_utc
 from leadhook.domain.lead_snapshot import Answers, LeadAnswer
@@ -25,7 +25,9 @@ def answers(
             validator=Number(gte=0, lte=100), help="Only scores of at least this; from 50 up there is a message."
         ),
     ] = None,
-    since: Annotated[datetime | None, Parameter(help="Only answers since this time (UTC by default).")] = None,
+    since: Annotated[
+        Time, Parameter(help=f"Only answers since this time, e.g. {TIME_EXAMPLE} (UTC by default).")
+    ] = None,
     limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="Maximum number of answers.")] = 20,
     as_json: AsJson = False,
 ) -> None:

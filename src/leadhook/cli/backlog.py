@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
@@ -10,7 +9,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from leadhook.cli.asking import actor, ask
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes
+from leadhook.cli.options import TIME_EXAMPLE, AsJson, DryRun, ForTag, ForUser, Reason, Time, Yes
 from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.domain.facts import in_utc
 from leadhook.prices import price_here
@@ -51,8 +50,10 @@ def release(
     tag: ForTag = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1), help="Maximum number of leads.")] = None,
     since: Annotated[
-        datetime | None,
-        Parameter(help="Only groups whose newest prompts row is not older than this (UTC by default)."),
+        Time,
+        Parameter(
+            help=f"Only groups whose newest prompts row is not older than this, e.g. {TIME_EXAMPLE} (UTC by default)."
+        ),
     ] = None,
     redo: Annotated[
         bool, Parameter(negative="", help="Include leads that have an answer in llm_response, and replace it.")

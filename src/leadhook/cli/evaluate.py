@@ -3,7 +3,6 @@
 import os
 import tomllib
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leadhook.cli.asking import ask
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, as_filter
+from leadhook.cli.options import TIME_EXAMPLE, AsJson, DryRun, ForTag, ForUser, Time, Yes, as_filter
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import MisuseError
 from leadhook.domain.forecast import Spending, forecast
@@ -45,7 +44,9 @@ class EvaluationSelection:
     tag: ForTag = None
     min_score: Annotated[Score, Parameter(help="Only leads whose saved score is at least this.")] = None
     max_score: Annotated[Score, Parameter(help="Only leads whose saved score is at most this.")] = None
-    since: Annotated[datetime | None, Parameter(help="Only leads scored since this time (UTC by default).")] = None
+    since: Annotated[
+        Time, Parameter(help=f"Only leads scored since this time, e.g. {TIME_EXAMPLE} (UTC by default).")
+    ] = None
     limit: Annotated[
         int, Parameter(validator=Number(gte=1, lte=10_000), help="Maximum number of leads, ordered by lead_id.")
     ] = 100

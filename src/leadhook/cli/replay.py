@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leadhook.cli.asking import actor, ask
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, as_filter
+from leadhook.cli.options import TIME_EXAMPLE, AsJson, DryRun, ForTag, ForUser, Reason, Time, Yes, as_filter
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import CommandError, MisuseError
 from leadhook.domain.findings import check_everything
@@ -60,10 +59,12 @@ class Selection:
     score_max: Annotated[Score, Parameter(help="Only leads whose last score is at most this.")] = None
     prompt_version: Annotated[str | None, Parameter(help="Only leads last scored with this prompt version.")] = None
     since: Annotated[
-        datetime | None,
-        Parameter(help="Only leads finished since this time (UTC by default)."),
+        Time,
+        Parameter(help=f"Only leads finished since this time, e.g. {TIME_EXAMPLE} (UTC by default)."),
     ] = None
-    until: Annotated[datetime | None, Parameter(help="Only leads finished before this time (UTC by default).")] = None
+    until: Annotated[
+        Time, Parameter(help=f"Only leads finished before this time, e.g. {TIME_EXAMPLE} (UTC by default).")
+    ] = None
     limit: Annotated[
         int | None,
         Parameter(
