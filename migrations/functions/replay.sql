@@ -297,7 +297,7 @@ end
 $$;
 
 -- Restores the jobs of these leads to their state before this replay, unless they are leased. A lead that another replay waits for as well
--- stays queued for that one.
+-- stays queued for that one, which may have been requested while this one held the lease: its run, and not the next, is then this one.
 create or replace function leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[])
 returns void
 language plpgsql
@@ -310,12 +310,7 @@ begin
 
   with waiting as materialized (
     select
-      m.lead_id, m.run, m.outcome, j.run < m.run as is_after,
-      (
-        select max(o.replay_id)
-        from leadhook.replay_leads as o
-        where o.lead_id = m.lead_id and o.run = m.run and o.replay_id <> p_replay_id and not o.stopped
-      ) as heir,
+      m.lead_id, m.run, m.outcome, j.run < m.run as is_after, h.replay_id as heir, h.run as heir_run,
       coalesce(
         m.before,
         (
@@ -335,6 +330,14 @@ begin
       ) as before
     from leadhook.replay_leads as m
     join leadhook.jobs as j using (lead_id)
+    left join lateral (
+      select o.replay_id, o.run
+      from leadhook.replay_leads as o
+      where o.lead_id = m.lead_id and o.replay_id <> p_replay_id and not o.stopped
+        and (o.run = m.run or m.outcome <> 'already_queued' and o.run = j.run + 1 and j.run = m.run and j.replay_after is not null)
+      order by o.run, o.replay_id desc
+      limit 1
+    ) as h on true
     where m.replay_id = p_replay_id and m.lead_id = any (p_lead_ids) and not m.stopped
       and (j.replay_id = p_replay_id and j.state = 'ready' and j.run = m.run or j.replay_after = p_replay_id and j.run < m.run)
   ),
@@ -343,15 +346,19 @@ begin
   ),
   inherited as (
     update leadhook.replay_leads as m
-    set outcome = w.outcome, before = w.before
+    set
+      run = w.run,
+      outcome = case when m.replay_id = w.heir then w.outcome else 'already_queued' end,
+      before = case when m.replay_id = w.heir then w.before end
     from waiting as w
-    where m.replay_id = w.heir and m.lead_id = w.lead_id and m.outcome = 'already_queued' and w.outcome = 'queued'
+    where m.lead_id = any (p_lead_ids) and m.lead_id = w.lead_id and m.run = w.heir_run and m.replay_id <> p_replay_id and not m.stopped
+      and (w.heir_run > w.run or m.replay_id = w.heir and m.outcome = 'already_queued' and w.outcome = 'queued')
   ),
   handed_over as (
     update leadhook.jobs as j
     set
       replay_id = case when w.is_after then j.replay_id else w.heir end,
-      replay_after = case when w.is_after then w.heir else j.replay_after end
+      replay_after = case when w.is_after then w.heir when w.heir_run > w.run then null else j.replay_after end
     from waiting as w
     where j.lead_id = w.lead_id and (w.is_after or w.heir is not null or w.outcome = 'already_queued')
   )

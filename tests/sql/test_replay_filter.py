@@ -325,6 +325,42 @@ def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: Sql) -> None:
     assert db.rows("select * from leadhook.jobs") == before
 
 
+@pytest.mark.parametrize("asked", [1, 2])
+def test_stop_keeps_the_replays_that_were_asked_for_while_the_lead_was_leased(keyed: Sql, asked: int) -> None:
+    """The attempt ends with a retry, and the run is theirs; when they stop too, the job is what it was."""
+    keyed.ready_job("a", state="done", finished_at=LONG_AGO)
+    keyed.run("update public.lead_details set sent_to_llm = true")
+    first = keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]
+    [lead] = keyed.claim(1)["leads"]
+    later = [keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="bob")["replay_id"] for _ in range(asked)]
+    keyed.release(keyed.release_of(keyed.lease_of(lead), "retry"))
+
+    assert stop(keyed, first)["progress"] == {"stopped": 1}
+    assert [status(keyed, replay_id)["progress"] for replay_id in later] == [{"waiting": 1}] * asked
+    [lead] = keyed.claim(1)["leads"]
+    keyed.release(keyed.release_of(keyed.lease_of(lead), "retry"))
+    for replay_id in later[1:]:
+        assert stop(keyed, replay_id)["progress"] == {"stopped": 1}
+    [lead] = keyed.claim(1)["leads"]
+    assert status(keyed, later[0])["progress"] == {"leased": 1}
+    keyed.release(keyed.release_of(keyed.lease_of(lead), "retry"))
+    assert stop(keyed, later[0])["progress"] == {"stopped": 1}
+    job = keyed.job("a")
+    assert (job["state"], job["run"], job["finished_at"]) == ("done", 1, LONG_AGO)
+    assert (job["replay_id"], job["replay_after"]) == (None, None)
+
+
+def test_stop_of_a_replay_that_joined_a_run_keeps_the_one_that_comes_after_it(keyed: Sql) -> None:
+    """The application wants the run anyway, so each of the two wishes gets its own."""
+    keyed.ready_job("a")
+    first = keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]
+    [lead] = keyed.claim(1)["leads"]
+    second = keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="bob")["replay_id"]
+    keyed.release(keyed.release_of(keyed.lease_of(lead), "retry"))
+    stop(keyed, first)
+    assert (keyed.job("a")["replay_id"], keyed.job("a")["replay_after"]) == (None, second)
+
+
 def test_stop_does_not_lose_what_the_application_wants_in_the_meantime(db: Sql) -> None:
     """sent_to_llm went back to false while the lead was queued: it is scored as a fresh lead."""
     db.ready_job("a", state="done")
