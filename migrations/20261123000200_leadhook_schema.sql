@@ -219,7 +219,7 @@ create table if not exists leadhook.attempts (
   lead_id text not null,
   run int not null,
   fence bigint not null,
-  request_id uuid, -- of an on-demand request, which is saved once; a failed one has run 0
+  request_id uuid, -- of one lead of an on-demand request, which is saved once; a failed one has run 0
   outcome text not null, -- saved, saved_without_message, unwanted, refused, retry, dead, returned, lease_expired
   error_code text,
   reason text,
@@ -246,6 +246,15 @@ create table if not exists leadhook.attempts (
 create index if not exists attempts_by_lead on leadhook.attempts (lead_id, id);
 create index if not exists attempts_by_age on leadhook.attempts (finished_at, id);
 create index if not exists attempts_by_replay on leadhook.attempts (replay_id) where replay_id is not null;
+
+-- On-demand requests whose attempt is not kept, because their lead was erased or has no job: a call that is repeated after a lost reply finds its
+-- outcome here. Kept for a day; names no lead.
+create table if not exists leadhook.settled_requests (
+  request_id uuid primary key,
+  outcome text not null,
+  settled_at timestamptz not null default clock_timestamp()
+);
+create index if not exists settled_requests_by_age on leadhook.settled_requests (settled_at);
 
 -- The answer of each run. Personal data, erased with the lead.
 create table if not exists leadhook.results (

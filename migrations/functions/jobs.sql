@@ -151,7 +151,7 @@ as $$
 $$;
 
 -- Deletes everything that leadhook keeps about these leads, which the application has deleted, and returns the number of jobs. Reservations
--- of their leases are booked as wasted.
+-- of their leases are booked as wasted. Of on-demand requests, the outcome is kept without the lead.
 create or replace function leadhook.erase_leads(p_lead_ids text[])
 returns int
 language plpgsql
@@ -161,7 +161,12 @@ declare
   v_erased int;
   v_costs jsonb;
 begin
-  delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids);
+  with attempts as (
+    delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids) returning t.request_id, t.outcome
+  )
+  insert into leadhook.settled_requests (request_id, outcome)
+  select t.request_id, t.outcome from attempts as t where t.request_id is not null
+  on conflict do nothing;
   delete from leadhook.results as r where r.lead_id = any (p_lead_ids);
   delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
   delete from leadhook.lead_groups as o where o.lead_id = any (p_lead_ids);
@@ -174,6 +179,34 @@ begin
   perform leadhook.book_costs(coalesce(v_costs, '[]'), clock_timestamp());
   perform leadhook.note_action('application', 'erase', jsonb_build_object('leads', v_erased), null) where v_erased > 0;
   return v_erased;
+end
+$$;
+
+-- Erases leads whose answers came after the application had deleted them. What an answer cost is booked as wasted; the reservation of its lease
+-- is booked only if the cost is unknown.
+create or replace function leadhook.erase_answered(p_answers leadhook.ending[], p_now timestamptz)
+returns void
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+  v_lead_ids text[] := array(select a.lead_id from unnest(p_answers) as a);
+  v_costs jsonb := (
+    select jsonb_agg(jsonb_build_object('user_id', j.user_id, 'cost_usd', a.cost_usd, 'wasted', true))
+    from unnest(p_answers) as a
+    left join leadhook.jobs as j on j.lead_id = any (v_lead_ids) and j.lead_id = a.lead_id
+  );
+begin
+  perform leadhook.book_costs(v_costs, p_now) where v_costs is not null;
+  update leadhook.jobs as j
+  set called = true, reserved_usd = case when a.cost_usd is null then j.reserved_usd end
+  from unnest(p_answers) as a
+  where j.lead_id = any (v_lead_ids) and j.lead_id = a.lead_id and j.fence = a.fence;
+  insert into leadhook.settled_requests (request_id, outcome)
+  select a.request_id, a.outcome from unnest(p_answers) as a where a.request_id is not null
+  on conflict do nothing;
+  perform leadhook.erase_leads(v_lead_ids) where v_lead_ids <> '{}';
 end
 $$;
 

@@ -6,7 +6,7 @@
 set local check_function_bodies = off;
 
 -- Parses and checks 1 to 100 results; those with an outcome (retry, returned, dead) have no answer. fence is 0 until the job is leased.
--- Raises PT400 if a result is incomplete or a lead occurs twice.
+-- Raises PT400 if a result is incomplete, or a lead or request_id occurs twice.
 create or replace function leadhook.read_on_demand(p_results jsonb)
 returns leadhook.ending[]
 language plpgsql
@@ -18,8 +18,10 @@ begin
     raise exception 'p_results must be an array' using errcode = 'PT400';
   end if;
   if jsonb_array_length(p_results) not between 1 and 100
-    or (select count(distinct i.item ->> 'lead_id') from jsonb_array_elements(p_results) as i (item)) < jsonb_array_length(p_results) then
-    raise exception 'p_results must hold 1 to 100 results, each with its lead_id, and each lead once' using errcode = 'PT400';
+    or (
+      select least(count(distinct i.item ->> 'lead_id'), count(distinct i.item ->> 'request_id')) from jsonb_array_elements(p_results) as i (item)
+    ) < jsonb_array_length(p_results) then
+    raise exception 'p_results must hold 1 to 100 results, each with its lead_id and request_id, and each of them once' using errcode = 'PT400';
   end if;
   if exists (
     select from jsonb_array_elements(p_results) as i (item)
@@ -39,23 +41,27 @@ begin
 end
 $$;
 
--- Creates the missing jobs of answered leads, and locks the jobs of all leads of the call. Two requests may answer the same unknown lead;
--- the second waits for the row.
-create or replace function leadhook.enter_on_demand(p_answered text[], p_lead_ids text[])
+-- Creates the missing jobs of answered leads, unless the request is settled, and locks the jobs of all leads of the call. Two requests may
+-- answer the same unknown lead; the second waits for the row.
+create or replace function leadhook.enter_on_demand(p_results leadhook.ending[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   insert into leadhook.jobs (lead_id, state, source)
-  select i.lead_id, 'waiting', 'on_demand' from unnest(p_answered) as i (lead_id) order by i.lead_id
+  select r.lead_id, 'waiting', 'on_demand'
+  from unnest(p_results) as r
+  where r.outcome is null and not exists (select from leadhook.settled_requests as s where s.request_id = r.request_id)
+  order by r.lead_id
   on conflict (lead_id) do nothing;
-  perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
+  perform from leadhook.jobs as j where j.lead_id = any (array(select r.lead_id from unnest(p_results) as r)) order by j.lead_id for no key update;
 end
 $$;
 
 -- Returns the results with their outcomes, decided after the locks: saved, saved_without_message, busy, gone (the application has deleted
--- the lead), or the outcome of an earlier call with this request_id. Values given by the request take precedence over stored ones.
+-- the lead; a job that is missing after enter_on_demand was erased), or the outcome of an earlier call with this request_id. Values given by
+-- the request take precedence over stored ones.
 create or replace function leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[])
 returns leadhook.ending[]
 language plpgsql
@@ -81,7 +87,7 @@ begin
       )
     )), '{}')
     from unnest(p_results) as r
-    join leadhook.jobs as j using (lead_id)
+    left join leadhook.jobs as j using (lead_id)
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
       using (lead_id)
     left join stored as s using (lead_id)
@@ -89,11 +95,14 @@ begin
       select t.outcome, t.reason
       from leadhook.attempts as t
       where t.lead_id = r.lead_id and t.request_id = r.request_id
+      union all
+      select s.outcome, null from leadhook.settled_requests as s where s.request_id = r.request_id
       limit 1
     ) as p on true
     cross join lateral (
       select case
         when p.outcome is not null then p.outcome
+        when j.lead_id is null then 'gone'
         when r.lead_id = any (p_busy) then 'busy'
         when (j.user_id is not null or j.tag is not null) and e.known is not null and not (e.known and e.has_details) then 'gone'
         when r.message is null then 'saved_without_message'
@@ -194,6 +203,13 @@ begin
     left join leadhook.jobs as j on j.lead_id = r.lead_id
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
     where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
+      and not exists (select from leadhook.settled_requests as s where s.request_id = r.request_id)
+  ),
+  settled as (
+    insert into leadhook.settled_requests (request_id, outcome)
+    select f.request_id, f.outcome from failed as f where not f.has_job
+    on conflict do nothing
+    returning request_id
   ),
   kept as (
     update leadhook.jobs as j
@@ -206,7 +222,7 @@ begin
       'run', 0, 'fence', nextval('leadhook.fences'), 'worker', p_worker, 'source', 'on_demand', 'eligible_at', f.began_at,
       'leased_at', f.began_at
     )) filter (where f.has_job),
-    jsonb_agg(to_jsonb(f)) filter (where not f.has_job)
+    jsonb_agg(to_jsonb(f)) filter (where f.request_id in (select s.request_id from settled as s))
   into v_known, v_unknown
   from failed as f;
   perform leadhook.note_attempts(coalesce(v_known, '[]'), p_now);
@@ -231,11 +247,10 @@ declare
   v_lead_ids text[] := array(select r.lead_id from unnest(v_results) as r);
   v_busy text[];
   v_ended leadhook.ending[];
-  v_gone text[];
   v_now timestamptz;
 begin
   v_busy := leadhook.lock_application_rows(v_lead_ids);
-  perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from unnest(v_all) as r));
+  perform leadhook.enter_on_demand(v_all);
   v_now := clock_timestamp();
   v_results := leadhook.write_results(leadhook.decide_on_demand(v_results, v_busy));
 
@@ -249,8 +264,7 @@ begin
   ));
   perform leadhook.note_failed_on_demand(p_worker, v_failed, v_now);
 
-  v_gone := array(select r.lead_id from unnest(v_results) as r where r.outcome = 'gone');
-  perform leadhook.erase_leads(v_gone) where v_gone <> '{}';
+  perform leadhook.erase_answered(array(select r from unnest(v_results) as r where r.ends and r.outcome = 'gone'), v_now);
   perform leadhook.send_webhook('replay') where exists (
     select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.source = 'replay'
   );

@@ -105,7 +105,7 @@ as $$
 $$;
 
 -- Deletes old records, a bounded number per round: attempts, replays and releases after 90 days, webhooks after 30, audit entries after
--- 365, hourly counts after 32, keys 30 days after their row is gone, costs after 800.
+-- 365, hourly counts after 32, keys 30 days after their row is gone, costs after 800, settled requests, which are repeated for minutes, after 1.
 create or replace function leadhook.sweep_records(p_now timestamptz)
 returns void
 language plpgsql
@@ -130,6 +130,9 @@ begin
   delete from leadhook.replays as r
   where r.id = any (v_replay_ids) and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id);
   delete from leadhook.turns as t where t.served_at < p_now - interval '1 day';
+  delete from leadhook.settled_requests as q where q.request_id = any (array(
+    select o.request_id from leadhook.settled_requests as o where o.settled_at < p_now - interval '1 day' order by o.settled_at limit 5000
+  ));
   delete from leadhook.audit as a where a.id = any (array(
     select o.id from leadhook.audit as o where o.at < p_now - interval '365 days' order by o.at limit 5000
   ));

@@ -357,9 +357,15 @@ CREATE FUNCTION leadhook.ensure_trigger(p_table text, p_event text, p_function t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-CREATE FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) RETURNS void
+CREATE FUNCTION leadhook.enter_on_demand(p_results leadhook.ending[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
+    AS ...;
+
+CREATE FUNCTION leadhook.erase_answered(p_answers leadhook.ending[], p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
     AS ...;
 
 CREATE FUNCTION leadhook.erase_leads(p_lead_ids text[]) RETURNS integer
@@ -1981,6 +1987,12 @@ CREATE TABLE leadhook.results (
     CONSTRAINT results_score_check CHECK (((score >= 0) AND (score <= 100)))
 );
 
+CREATE TABLE leadhook.settled_requests (
+    request_id uuid NOT NULL,
+    outcome text NOT NULL,
+    settled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
  SELECT day,
     user_id,
@@ -2176,6 +2188,9 @@ ALTER TABLE ONLY leadhook.replays
 ALTER TABLE ONLY leadhook.results
     ADD CONSTRAINT results_pkey PRIMARY KEY (lead_id, run);
 
+ALTER TABLE ONLY leadhook.settled_requests
+    ADD CONSTRAINT settled_requests_pkey PRIMARY KEY (request_id);
+
 ALTER TABLE ONLY leadhook.turns
     ADD CONSTRAINT turns_pkey PRIMARY KEY (user_id);
 
@@ -2264,6 +2279,8 @@ CREATE INDEX results_by_age ON leadhook.results USING btree (created_at DESC, le
 
 CREATE INDEX results_flagged ON leadhook.results USING btree (created_at, lead_id) WHERE (flags <> '{}'::text[]);
 
+CREATE INDEX settled_requests_by_age ON leadhook.settled_requests USING btree (settled_at);
+
 CREATE INDEX webhooks_by_age ON leadhook.webhooks USING btree (sent_at);
 
 CREATE INDEX webhooks_by_request ON leadhook.webhooks USING btree (request_id);
@@ -2341,6 +2358,8 @@ ALTER TABLE leadhook.replay_leads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadhook.replays ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.results ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.settled_requests ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.turns ENABLE ROW LEVEL SECURITY;
 
@@ -2512,8 +2531,11 @@ GRANT ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) TO
 
 REVOKE ALL ON FUNCTION leadhook.ensure_trigger(p_table text, p_event text, p_function text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.enter_on_demand(p_results leadhook.ending[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.enter_on_demand(p_results leadhook.ending[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.erase_answered(p_answers leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.erase_answered(p_answers leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) TO service_role;
@@ -3104,6 +3126,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replays TO service_role;
 GRANT SELECT ON SEQUENCE leadhook.replays_id_seq TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.results TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.settled_requests TO service_role;
 
 GRANT SELECT ON TABLE leadhook.spend TO service_role;
 

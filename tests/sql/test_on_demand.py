@@ -1,10 +1,12 @@
 """On-demand requests lease nothing: their answers are saved whatever the lead's state, and its worker loses it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 from tests.sql.conftest import Connect, Row, Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves", "one_utc_day")
@@ -138,6 +140,17 @@ def test_a_failure_is_no_reason_for_a_job(keyed: Sql) -> None:
     assert spent(keyed) == (0.02, 0)
 
 
+def test_a_failure_of_a_lead_without_a_job_is_booked_once(keyed: Sql) -> None:
+    """The first reply may have been lost; a job that the lead gets afterwards records no attempt of it either."""
+    keyed.eligible_lead("a")
+    results = [failed(keyed, "a"), failed(keyed, "stranger", "dead")]
+    assert save(keyed, *results) == save(keyed, *results)
+    keyed.make_job("a", state="waiting")
+    assert save(keyed, *results) == {"a": "released", "stranger": "released"}
+    assert spent(keyed) == (0.02, 0)
+    assert keyed.count("leadhook.attempts") == 0
+
+
 def test_each_request_is_saved_once(keyed: Sql) -> None:
     """The first reply may have been lost; a worker may have the lead since."""
     keyed.eligible_lead("a")
@@ -184,6 +197,72 @@ def test_a_lead_that_is_deleted_in_the_meantime_is_not_written(db: Sql) -> None:
     db.run("delete from public.lead_details")
     assert save(db, answered(db, "a", name="Given")) == {"a": "gone"}
     assert db.count("public.llm_response") == db.count("leadhook.jobs") == 0
+
+
+def forget(db: Sql) -> None:
+    """The application deletes what it has of all leads."""
+    for table in ("all_leads", "lead_details", "llm_response"):
+        db.run(sql.SQL("delete from public.{}").format(sql.Identifier(table)))
+
+
+@pytest.mark.parametrize("outcome", ["gone", "saved"])
+def test_a_repeated_request_writes_nothing_about_an_erased_lead(keyed: Sql, outcome: str) -> None:
+    """The first reply was lost, and its outcome is repeated. What is kept for that names no lead."""
+    keyed.ready_job("a", state="done")
+    if outcome == "gone":
+        forget(keyed)
+    result = answered(keyed, "a", name="Given")
+    assert save(keyed, result) == {"a": outcome}
+    forget(keyed)
+    keyed.rpc("leadhook_sweep", p_worker="worker-1")
+    erased = keyed.count("leadhook.audit")
+    assert save(keyed, result) == {"a": outcome}
+    tables = ("public.llm_response", "leadhook.jobs", "leadhook.attempts", "leadhook.results")
+    assert [keyed.count(table) for table in tables] == [0] * len(tables)
+    assert keyed.count("leadhook.audit") == erased
+    kept = [{"request_id": UUID(result["request_id"]), "outcome": outcome}]
+    assert keyed.rows("select request_id, outcome from leadhook.settled_requests") == kept
+
+
+def test_a_repeated_request_leaves_a_lead_alone_that_came_back(keyed: Sql) -> None:
+    """It was gone when it was answered, and is another lead now."""
+    keyed.ready_job("a", state="done")
+    forget(keyed)
+    result = answered(keyed, "a")
+    save(keyed, result)
+    keyed.ready_job("a", fence=7)
+    before = keyed.job("a")
+    assert save(keyed, result) == {"a": "gone"}
+    assert keyed.job("a") == before
+    assert keyed.count("public.llm_response") == 0
+
+
+@pytest.mark.parametrize("called", [True])
+def test_the_answer_of_an_erased_lead_is_booked_as_wasted(keyed: Sql, called: bool) -> None:  # noqa: FBT001 - a case of the table
+    """With what the worker may have bought that held the lead."""
+    keyed.leased_lead("a", called=called, reserved_usd=0.05)
+    forget(keyed)
+    result = answered(keyed, "a")
+    assert save(keyed, result) == save(keyed, result) == {"a": "gone"}
+    assert spent(keyed) == ((0.06, 0.06) if called else (0.01, 0.01))
+    assert keyed.value("select distinct user_id from leadhook.costs") == keyed.USER
+
+
+def test_two_calls_of_one_request_at_once_answer_the_same(keyed: Sql, connect: Connect) -> None:
+    """The second one waits for the job, which the first one erases."""
+    keyed.ready_job("a", state="done")
+    forget(keyed)
+    result = answered(keyed, "a")
+    other = connect()
+    with ThreadPoolExecutor(1) as threads:
+        with keyed.transaction():
+            assert save(keyed, result) == {"a": "gone"}
+            second = threads.submit(save, other, result)
+            while not keyed.value("select count(*) from pg_locks where not granted"):
+                assert not second.done()
+        assert second.result(10) == {"a": "gone"}
+    assert keyed.count("public.llm_response") == 0
+    assert spent(keyed) == (0.01, 0.01)
 
 
 def test_a_lead_whose_conditions_cannot_be_checked_is_saved(db: Sql) -> None:
@@ -260,13 +339,14 @@ GOOD = {"lead_id": "a", "request_id": str(uuid4()), "outcome": "retry", "lead": 
         [GOOD | {"lead_id": None}],
         [GOOD | {"lead_id": ""}],
         [GOOD | {"lead_id": "x" * 501}],
-        [GOOD, GOOD],
-        [GOOD | {"lead_id": f"{n}"} for n in range(101)],
+        [GOOD, GOOD | {"request_id": str(uuid4())}],
+        [GOOD, GOOD | {"lead_id": "b"}],
+        [GOOD | {"lead_id": f"{n}", "request_id": str(uuid4())} for n in range(101)],
         [GOOD | {"request_id": None}],
         [GOOD | {"outcome": "saved"}],
         [GOOD | {"outcome": None}],
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_callers_bug_is_named(db: Sql, results: Any) -> None:
     with pytest.raises(psycopg.errors.DatabaseError) as refused:

@@ -84,10 +84,15 @@ def test_sweep_deletes_old_records(db: Sql) -> None:
             age=age,
             name=age,
         )
+    for age in ("25 hours", "23 hours"):
+        db.run(
+            "insert into leadhook.settled_requests (request_id, outcome, settled_at)"
+            " values (gen_random_uuid(), 'gone', now() - %(age)s::interval)",
+            age=age,
+        )
     sweep(db)
-    assert {t: db.count(f"leadhook.{t}") for t in ("attempts", "replays", "webhooks", "api_keys")} == {
-        "attempts": 1, "replays": 1, "webhooks": 1, "api_keys": 1
-    }  # fmt: skip
+    tables = ("attempts", "replays", "webhooks", "api_keys", "settled_requests")
+    assert {t: db.count(f"leadhook.{t}") for t in tables} == dict.fromkeys(tables, 1)
 
 
 def test_sweep_keeps_what_is_known_of_a_key_that_is_there(db: Sql) -> None:
