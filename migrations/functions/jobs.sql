@@ -151,7 +151,8 @@ as $$
 $$;
 
 -- Deletes everything that leadhook keeps about these leads, which the application has deleted, and returns the number of jobs. Reservations
--- of their leases are booked as wasted. Of on-demand requests, the outcome is kept without the lead.
+-- of their leases are booked as wasted if a model call had begun, as in expire_leases. Of on-demand requests, the outcome is kept without the
+-- lead.
 create or replace function leadhook.erase_leads(p_lead_ids text[])
 returns int
 language plpgsql
@@ -171,9 +172,15 @@ begin
   delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
   delete from leadhook.lead_groups as o where o.lead_id = any (p_lead_ids);
   with jobs as (
-    delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd
+    delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd, j.called, j.worker, j.leased_at
   )
-  select count(*), jsonb_agg(jsonb_build_object('user_id', j.user_id, 'cost_usd', j.reserved_usd, 'wasted', true))
+  select
+    count(*),
+    jsonb_agg(jsonb_build_object('user_id', j.user_id, 'cost_usd', j.reserved_usd, 'wasted', true)) filter (
+      where j.reserved_usd is not null and (j.called or exists (
+        select from leadhook.jobs as k where k.state = 'leased' and k.worker = j.worker and k.leased_at > j.leased_at
+      ))
+    )
   into v_erased, v_costs
   from jobs as j;
   perform leadhook.book_costs(coalesce(v_costs, '[]'), clock_timestamp());

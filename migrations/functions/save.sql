@@ -440,7 +440,6 @@ declare
   v_results leadhook.ending[] := leadhook.read_results(p_results);
   v_busy text[];
   v_ended leadhook.ending[];
-  v_erased text[];
   v_now timestamptz;
 begin
   v_busy := leadhook.lock_application_rows(array(select r.lead_id from unnest(v_results) as r));
@@ -464,8 +463,7 @@ begin
     select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
 
-  v_erased := array(select r.lead_id from unnest(v_results) as r where r.ends and r.outcome = 'gone');
-  perform leadhook.erase_leads(v_erased) where v_erased <> '{}';
+  perform leadhook.erase_answered(array(select r from unnest(v_results) as r where r.ends and r.outcome = 'gone'), v_now);
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(

@@ -429,6 +429,7 @@ def test_a_lead_erased_while_leased_counts_as_wasted(groups: Sql, way: str) -> N
     (lead,) = claim(groups, 1)["leads"]
     user = groups.job(lead["lead_id"])["user_id"]
     assert left(groups, user) == 9
+    groups.rpc("leadhook_renew", p_worker="worker-1", p_leases=[groups.lease_of(lead, called=True)])
     for table in ("all_leads", "lead_details"):
         groups.run(
             sql.SQL("delete from public.{} where lead_id = %(id)s").format(sql.Identifier(table)), id=lead["lead_id"]
@@ -446,6 +447,54 @@ def test_a_lead_erased_while_leased_counts_as_wasted(groups: Sql, way: str) -> N
     assert left(groups, user) == 9
     assert groups.outcomes(groups.save(groups.result_of(lead))) == {lead["lead_id"]: "gone"}
     assert float(groups.value("select sum(spent_usd) from leadhook.costs")) == 1
+
+
+def erase(db: Sql, lead_id: str) -> None:
+    """Delete the lead, and apply that."""
+    for table in ("all_leads", "lead_details"):
+        db.run(sql.SQL("delete from public.{} where lead_id = %(id)s").format(sql.Identifier(table)), id=lead_id)
+    db.note_change(lead_id)
+    db.apply_outbox()
+
+
+def test_a_lead_erased_before_its_first_call_costs_nothing(keyed: Sql) -> None:
+    """As if its lease had expired: the worker had no reason to report a call."""
+    keyed.leased_lead("a", reserved_usd=0.5)
+    erase(keyed, "a")
+    assert keyed.count("leadhook.jobs") == keyed.count("leadhook.costs") == 0
+
+
+def test_a_lead_erased_after_its_worker_claimed_more_counts_as_called(keyed: Sql) -> None:
+    """Such a worker reports no call at once; the lead that it claimed last has had none."""
+    for lead_id in ("a", "b"):
+        keyed.leased_lead(lead_id, reserved_usd=0.5)
+    keyed.age_job("a", 5)
+    erase(keyed, "b")
+    assert keyed.count("leadhook.costs") == 0
+    keyed.leased_lead("c")
+    erase(keyed, "a")
+    assert float(keyed.value("select sum(wasted_usd) from leadhook.costs")) == 0.5
+
+
+@pytest.mark.parametrize(("cost", "wasted"), [(0.125, 0.125), (0, 0), (None, 0.5)])
+@pytest.mark.parametrize("called", [True, False])
+def test_a_saved_answer_of_a_deleted_lead_is_booked_with_what_it_cost(
+    keyed: Sql,
+    called: bool,  # noqa: FBT001 - a case of the table
+    cost: float | None,
+    wasted: float,
+) -> None:
+    """With its reservation only if the cost is not known."""
+    lease = keyed.leased_lead("a", reserved_usd=0.5, called=called)
+    for table in ("all_leads", "lead_details"):
+        keyed.run(sql.SQL("delete from public.{}").format(sql.Identifier(table)))
+    result = keyed.result_of(lease, cost_usd=cost)
+    for _ in range(2):
+        assert keyed.outcomes(keyed.save(result)) == {"a": "gone"}
+    row = keyed.rows(
+        "select coalesce(sum(spent_usd), 0) as spent, coalesce(sum(wasted_usd), 0) as wasted from leadhook.costs"
+    )
+    assert [{name: float(value) for name, value in row[0].items()}] == [{"spent": wasted, "wasted": wasted}]
 
 
 def test_budgets_and_claims_work_with_a_publication_of_all_tables(groups: Sql, database: Database) -> None:

@@ -237,7 +237,7 @@ def test_a_repeated_request_leaves_a_lead_alone_that_came_back(keyed: Sql) -> No
     assert keyed.count("public.llm_response") == 0
 
 
-@pytest.mark.parametrize("called", [True])
+@pytest.mark.parametrize("called", [True, False])
 def test_the_answer_of_an_erased_lead_is_booked_as_wasted(keyed: Sql, called: bool) -> None:  # noqa: FBT001 - a case of the table
     """With what the worker may have bought that held the lead."""
     keyed.leased_lead("a", called=called, reserved_usd=0.05)
