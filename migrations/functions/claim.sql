@@ -189,9 +189,9 @@ begin
 end
 $$;
 
--- Returns the next ready lead whose lease expired, and when it is due; null if there is none, or another suspect must end first. Its worker
--- may have ended because of the lead, so it is claimed alone. While a lead that was suspected twice is leased, no other suspect is: if the
--- worker ends again, it is clear which lead did it.
+-- Returns the next ready lead whose lease expired, and when it is due, those that are due first; null if there is none, or another suspect
+-- must end first. Its worker may have ended because of the lead, so it is claimed alone. While a lead that was suspected twice is leased, no
+-- other suspect is: if the worker ends again, it is clear which lead did it.
 create or replace function leadhook.next_suspect(
   p_now timestamptz, out lead_id text, out available_at timestamptz
 )
@@ -211,9 +211,22 @@ begin
   select j.lead_id, j.available_at into lead_id, available_at
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
-    and not leadhook.is_shut(j.user_id, j.tag, p_now)
+    and j.available_at <= p_now and not leadhook.is_shut(j.user_id, j.tag, p_now)
   order by j.deaths, j.available_at, j.lead_id
   limit 1;
+  if lead_id is null then
+    -- In the order of the index of suspects: no other index may be read for them, because it has all ready leads.
+    select s.lead_id, s.available_at into lead_id, available_at
+    from (
+      select distinct on (j.deaths) j.lead_id, j.available_at
+      from leadhook.jobs as j
+      where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
+        and j.available_at > p_now and not leadhook.is_shut(j.user_id, j.tag, p_now)
+      order by j.deaths, j.available_at, j.lead_id
+    ) as s
+    order by s.available_at, s.lead_id
+    limit 1;
+  end if;
 end
 $$;
 

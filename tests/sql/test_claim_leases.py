@@ -119,6 +119,25 @@ def test_a_lead_that_was_released_in_between_is_not_suspected_any_more(keyed: Sq
     assert keyed.states() == {"lead-1": "ready"}
 
 
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_suspect_that_waits_holds_up_no_other_one(keyed: Sql, deaths: int) -> None:
+    """For a retry or for a budget; the next claim is due when the first of those that wait is."""
+    keyed.ready_job("poor", deaths=1)
+    keyed.ready_job("due", deaths=deaths)
+    keyed.ready_job("soon", deaths=2)
+    for lead_id, wait in (("poor", "1 day"), ("due", "0"), ("soon", "20 s")):
+        keyed.run(
+            "update leadhook.jobs set available_at = clock_timestamp() + %(wait)s::interval where lead_id = %(id)s",
+            wait=wait,
+            id=lead_id,
+        )
+    assert keyed.ids_of(keyed.claim(1)) == ["due"]
+    keyed.run("delete from leadhook.jobs where lead_id = 'due'")
+    batch = keyed.claim(1)
+    assert batch["leads"] == []
+    assert 15_000 < batch["next_due_ms"] <= 20_000
+
+
 def test_leads_of_a_lost_worker_are_handed_out_one_by_one(keyed: Sql) -> None:
     """Whichever of them it was that ended the process, it takes no neighbour along again; other leads come together."""
     for number in range(4):
