@@ -508,11 +508,11 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_status jsonb := public.leadhook_replay_status(p_replay_id, '', 1);
+  v_status jsonb := public.leadhook_replay_status(p_replay_id, '', 1, 10000);
 begin
   perform leadhook.require_actor(p_actor);
   if v_status ->> 'phase' = 'stopped' or v_status ->> 'phase' = 'queued'
-    and v_status #> '{progress,waiting}' is null and v_status #> '{progress,leased}' is null then
+    and coalesce((v_status #>> '{progress,waiting}')::int, 0) = 0 and v_status #> '{progress,leased}' is null then
     return v_status || '{"changed": false}';
   end if;
   update leadhook.replays as r
@@ -522,12 +522,12 @@ begin
     perform leadhook.note_action(p_actor, 'replay_stop', jsonb_build_object('replay_id', p_replay_id), p_reason);
   end if;
   perform leadhook.work_on_replay(p_replay_id);
-  return public.leadhook_replay_status(p_replay_id, '', 1);
+  return public.leadhook_replay_status(p_replay_id, '', 1, 10000);
 end
 $$;
 comment on function public.leadhook_replay_stop(bigint, text, text) is
-  'Stops a replay: leads that are not leased return to their previous state, leased ones are finished. Returns leadhook_replay_status; '
-  'phase stopping: leadhook_replay_slice continues. A replay that has ended is not changed (changed false).';
+  'Stops a replay: leads that are not leased return to their previous state, leased ones are finished. Returns leadhook_replay_status with '
+  'p_most 10,000; phase stopping: leadhook_replay_slice continues. A replay that has ended is not changed (changed false).';
 
 -- Returns what the last run with a result cost, summed over these leads and all attempts of the run.
 create or replace function leadhook.sum_usage(p_lead_ids text[])
@@ -670,7 +670,7 @@ declare
   v_replay leadhook.replays := (select r from leadhook.replays as r where r.id = p_replay_id);
   v_complete boolean := (
     select p_most is null or count(*) <= p_most
-    from (select from leadhook.replay_leads as m where m.replay_id = p_replay_id and p_most is not null limit p_limit + 1) as m
+    from (select from leadhook.replay_leads as m where m.replay_id = p_replay_id and p_most is not null limit p_most + 1) as m
   );
   v_progress jsonb;
   v_leads jsonb;

@@ -34,6 +34,7 @@ from leadhook.domain.status import KeyStatus, Status, WebhookSetup
 from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.engine.health import Health
 from leadhook.store import StoreError, SupabaseStore
+from leadhook.store.replays import MOST_COUNTED
 from leadhook.web.auth import Admins, TokenBucket
 from leadhook.web.connections import MOST_CONNECTIONS
 from leadhook.web.health import Readiness
@@ -185,9 +186,10 @@ class FakeStore(SupabaseStore):
         return self.on_dry_run.pop(0)
 
     async def replay_status(
-        self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = None
+        self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = MOST_COUNTED
     ) -> ReplayStatus:
-        self.calls.append(("replay_status", replay_id, after, limit if most is None else most))
+        assert most == MOST_COUNTED, "no page or answer counts more"
+        self.calls.append(("replay_status", replay_id, after, limit))
         return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
     async def stop_replay(self, replay_id: int, actor: str, reason: str | None = None) -> ReplayStatus:

@@ -1552,7 +1552,7 @@ CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_
     SET lock_timeout TO '2s'
     AS ...;
 
-COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) IS 'Stops a replay: leads that are not leased return to their previous state, leased ones are finished. Returns leadhook_replay_status; phase stopping: leadhook_replay_slice continues. A replay that has ended is not changed (changed false).';
+COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) IS 'Stops a replay: leads that are not leased return to their previous state, leased ones are finished. Returns leadhook_replay_status with p_most 10,000; phase stopping: leadhook_replay_slice continues. A replay that has ended is not changed (changed false).';
 
 CREATE FUNCTION public.leadhook_replays(p_limit integer DEFAULT 20) RETURNS jsonb
     LANGUAGE plpgsql STABLE

@@ -321,6 +321,8 @@ def test_the_leads_of_a_large_replay_are_not_all_counted(db: Sql) -> None:
     assert exact["usage"]["calls"] == 0
     assert (bounded["complete"], bounded["progress"], bounded["usage"]) == (False, {"waiting": 3}, {})
     assert bounded["leads"] == exact["leads"]
+    page = db.rpc("leadhook_replay_status", p_replay_id=replay_id, p_limit=1, p_most=2)
+    assert (page["complete"], len(page["leads"])) == (False, 1), "whatever the size of a page"
 
 
 def test_the_console_reads_an_empty_database(db: Sql) -> None:

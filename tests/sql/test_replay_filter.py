@@ -400,6 +400,30 @@ def test_stop_ends_a_replay_that_is_still_being_made(db: Sql) -> None:
     assert set(db.states().values()) == {"done"}
 
 
+@pytest.mark.parametrize(("state", "phase", "changed"), [("ready", "stopping", None), ("done", "queued", False)])
+def test_stop_does_not_count_the_leads_of_a_large_replay(
+    db: Sql,
+    state: str,
+    phase: str,
+    changed: bool | None,  # noqa: FBT001 - a case of the table
+) -> None:
+    """It would take longer than a call may."""
+    db.run("insert into leadhook.replays (actor, filter, counts) values ('ann', '{}', '{\"queued\": 11000}')")
+    db.run(
+        "insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, replay_id)"
+        " select 'l' || i, %(user)s, 't', %(state)s, %(state)s = 'ready', case when %(state)s = 'ready' then 1 end"
+        " from generate_series(1, 11000) as i",
+        user=db.USER,
+        state=state,
+    )
+    db.run(
+        "insert into leadhook.replay_leads (replay_id, lead_id, run, outcome)"
+        " select 1, 'l' || i, 1, 'queued' from generate_series(1, 11000) as i"
+    )
+    reply = stop(db, 1)
+    assert (reply["complete"], reply["phase"], reply.get("changed")) == (False, phase, changed)
+
+
 def test_a_dry_run_shows_what_the_leads_cost_before(keyed: Sql) -> None:
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id)

@@ -202,7 +202,9 @@ def show(
 
     For example: `leadhook replay status 12`
     """
-    status = _existing(ask(lambda store: store.replay_status(replay_id, after=after, limit=limit)), replay_id)
+    status = _existing(
+        ask(lambda store: store.replay_status(replay_id, after=after, limit=limit, most=None)), replay_id
+    )
     _show_status(status, as_json=as_json)
     if as_json:
         return
@@ -271,6 +273,8 @@ def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> Re
                 elif until_scored and status.progress.unfinished:
                     await asyncio.sleep(LOOK_EACH_S)
                     status = await store.replay_status(replay_id)
+                elif until_scored and not status.complete:
+                    return await store.replay_status(replay_id, most=None)
                 else:
                     return status
 
@@ -327,6 +331,10 @@ def _show_status(status: ReplayStatus, *, as_json: bool, refused: Sequence[Mappi
         print_json(status.model_dump(mode="json") | ({} if refused is None else {"refused": list(refused)}))
         return
     name = f"replay {status.replay_id} {status.state}"
+    if not status.complete:
+        waiting = f"{status.progress.waiting:,} waiting; there are too many to count the others here"
+        line(open_console(), f"{name}: {amount(status.total, 'lead')} ({waiting})")
+        return
     parts = _counts(dict(status.progress)) or "none"
     usage = _usage_words(ReplayUsage.of(status.usage))
     line(open_console(), f"{name}: {amount(status.total, 'lead')} ({parts}), {usage}")

@@ -202,8 +202,8 @@ class ReplayStatus(Facts):
     """One page, in the order of the lead ids."""
     next_after: str | None = None
     """`after` for the next page; null on the last page."""
-    complete: bool = Field(default=True, exclude=True)
-    """false: it has too many leads for a page; `progress` has only those that wait, up to 100,000; no `usage`."""
+    complete: bool = True
+    """false: too many leads to count; `progress` has only those that wait, up to 100,000, and `usage` is empty."""
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property

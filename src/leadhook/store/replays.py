@@ -1,7 +1,7 @@
 """The calls for replays."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import anyio
@@ -11,6 +11,9 @@ from leadhook.domain.replays import ReplayCount, ReplayReply, Replays, ReplaySta
 from leadhook.store.calls import Calls
 
 Fields = Mapping[str, Any]
+
+MOST_COUNTED: Final = 10_000
+"""More leads take longer to count than a call may take; so leadhook_replay_stop."""
 
 
 class ReplayCalls(Calls):
@@ -34,9 +37,9 @@ class ReplayCalls(Calls):
         return await self._ask("leadhook_replay_dry_run", ReplayCount, parameters)
 
     async def replay_status(
-        self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = None
+        self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = MOST_COUNTED
     ) -> ReplayStatus:
-        """Return its progress, unless it has more than `most` leads, with a page of its leads."""
+        """Return its progress with a page of its leads; if it has more than `most`, only how many wait."""
         parameters = {"p_replay_id": replay_id, "p_after_lead": after, "p_limit": limit, "p_most": most}
         return await self._ask("leadhook_replay_status", ReplayStatus, parameters)
 

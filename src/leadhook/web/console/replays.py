@@ -14,8 +14,6 @@ from leadhook.web.console.visit import Place, Visit
 from leadhook.web.replays import ReplayRequest, existing, read_replay_id, start_replay
 from leadhook.web.requests import Problem, in_words
 
-MOST: Final = 10_000
-"""Leads of a replay that are counted for a page."""
 HOME: Final = "/console/replays"
 
 _OUTCOMES: Final = {
@@ -96,7 +94,7 @@ async def stop_replay(visit: Visit) -> Response:
 
 async def _status(visit: Visit) -> ReplayStatus:
     replay_id = read_replay_id(visit.request)
-    status = await visit.state["store"].replay_status(replay_id, after=visit.query(Place).after, most=MOST)
+    status = await visit.state["store"].replay_status(replay_id, after=visit.query(Place).after)
     return existing(status, replay_id)
 
 
