@@ -524,6 +524,49 @@ comment on function public.leadhook_explain(text) is
   'Returns everything known about a lead, for `leadhook explain` and GET /leads/{lead_id}: each condition of eligibility, job, outbox '
   'rows, place in the queue, keys, webhooks with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
 
+-- Returns the first p_most leads with an answer that fit, newest answer first. A deleted lead disappears before the next claim applies the
+-- deletion. all_leads may have no index, so it is read once for many leads, and not once for each.
+create or replace function leadhook.list_answered(p_user_id uuid, p_tag text, p_min_score int, p_since timestamptz, p_most int)
+returns text[]
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_lead_ids text[] := '{}';
+  v_slice text[];
+  v_size int := greatest(p_most, 100);
+  v_seen int := 0;
+begin
+  loop
+    v_slice := array(
+      select v.lead_id
+      from leadhook.results as v
+      join leadhook.jobs as j on j.lead_id = v.lead_id
+      where (p_user_id is null or j.user_id = p_user_id)
+        and (p_tag is null or j.tag = p_tag)
+        and (p_min_score is null or v.score >= p_min_score)
+        and (p_since is null or v.created_at >= p_since)
+        and not exists (select from leadhook.results as n where n.lead_id = v.lead_id and n.run > v.run)
+      order by v.created_at desc, v.lead_id
+      offset v_seen
+      limit v_size
+    );
+    v_lead_ids := v_lead_ids || array(
+      select s.lead_id
+      from unnest(v_slice) with ordinality as s (lead_id, place)
+      join (select distinct a.lead_id from public.all_leads as a where a.lead_id = any (v_slice)) as k on k.lead_id = s.lead_id
+      order by s.place
+    );
+    exit when cardinality(v_lead_ids) >= p_most or cardinality(v_slice) < v_size;
+    v_seen := v_seen + v_size;
+    v_size := 2 * v_size;
+  end loop;
+  return v_lead_ids[:p_most];
+end
+$$;
+
 create or replace function public.leadhook_answers(
   p_user_id uuid default null,
   p_tag text default null,
@@ -547,23 +590,9 @@ begin
     raise exception 'p_limit must be 1 to 1000' using errcode = 'PT400';
   end if;
   -- One more than requested, for has_more.
-  v_lead_ids := array(
-    select v.lead_id
-    from leadhook.results as v
-    join leadhook.jobs as j on j.lead_id = v.lead_id
-    where (p_user_id is null or j.user_id = p_user_id)
-      and (p_tag is null or j.tag = p_tag)
-      and (p_min_score is null or v.score >= p_min_score)
-      and (p_since is null or v.created_at >= p_since)
-      and not exists (select from leadhook.results as n where n.lead_id = v.lead_id and n.run > v.run)
-    order by v.created_at desc, v.lead_id
-    limit p_limit + 1
-  );
+  v_lead_ids := leadhook.list_answered(p_user_id, p_tag, p_min_score, p_since, p_limit + 1);
   return (
-    with known as materialized (
-      select distinct a.lead_id from public.all_leads as a where a.lead_id = any (v_lead_ids)
-    ),
-    details as materialized (
+    with details as materialized (
       select distinct on (d.lead_id) d.lead_id, left(d.name::text, 200) as name
       from public.lead_details as d
       where d.lead_id = any (v_lead_ids)
@@ -575,8 +604,6 @@ begin
         v.flags, v.model, v.prompt_version, v.written, v.created_at
       from leadhook.results as v
       join leadhook.jobs as j on j.lead_id = v.lead_id
-      -- A deleted lead disappears before the next claim applies the deletion.
-      join known as k on k.lead_id = v.lead_id
       left join details as d on d.lead_id = v.lead_id
       where v.lead_id = any (v_lead_ids[:p_limit])
       order by v.lead_id, v.run desc

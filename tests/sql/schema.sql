@@ -624,6 +624,12 @@ CREATE FUNCTION leadhook.lease_next(p_token uuid, p_worker text, p_limit integer
     SET enable_seqscan TO 'off'
     AS ...;
 
+CREATE FUNCTION leadhook.list_answered(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_most integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS ...;
+
 CREATE FUNCTION leadhook.list_failed_groups() RETURNS TABLE(error_code text, state text)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -2663,6 +2669,9 @@ GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_checked text[], 
 
 REVOKE ALL ON FUNCTION leadhook.lease_next(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_probe boolean, p_checked text[], p_snapshot pg_snapshot, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[], OUT all_locked boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_next(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_probe boolean, p_checked text[], p_snapshot pg_snapshot, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[], OUT all_locked boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.list_answered(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_answered(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_most integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.list_failed_groups() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.list_failed_groups() TO service_role;

@@ -104,6 +104,26 @@ def test_an_erased_lead_has_no_answer(keyed: Sql, *, looked_at: bool) -> None:
     assert ids(answers(keyed)) == []
 
 
+@pytest.mark.parametrize("deleted", [1, 3, 250])
+def test_deleted_leads_take_no_place_of_others(keyed: Sql, deleted: int) -> None:
+    """Before the deletion is applied, their answers are still there, and the newest."""
+    for n in range(3):
+        answer(keyed, f"lead-{n}", minutes_ago=n)
+    keyed.run(
+        "insert into leadhook.jobs (lead_id, state) select 'gone-' || i, 'done' from generate_series(1, %(n)s) as i",
+        n=deleted,
+    )
+    keyed.run(
+        "insert into leadhook.results (lead_id, run, score, response, should_contact, written)"
+        " select 'gone-' || i, 1, 80, 'r', true, true from generate_series(1, %(n)s) as i",
+        n=deleted,
+    )
+    first, both, all_of_them = (answers(keyed, p_limit=limit) for limit in (1, 2, 3))
+    assert (ids(first), first.has_more) == (["lead-0"], True)
+    assert (ids(both), both.has_more) == (["lead-0", "lead-1"], True)
+    assert (len(all_of_them.answers), all_of_them.has_more) == (3, False)
+
+
 def test_rows_that_are_there_twice_make_one_answer(keyed: Sql) -> None:
     """The application's tables may have no keys."""
     keyed.loosen()
