@@ -120,7 +120,7 @@ def test_setting_that_every_lead_meets_kills_none(arena: Arena, name: str) -> No
     few = 40 if "page" in name else 3  # ten failures in a row are an outage
     leads = project.bring(few)
     service = arena.serve(MAX_CONCURRENCY="8").wait_until_up()
-    cause = "proxy or firewall" if "page" in name else "GEMINI_MODEL"
+    cause = "GEMINI_BASE_URL" if "page" in name else "GEMINI_MODEL"
     poll(lambda: cause in str(service.ready()["reasons"]), lambda: str(service.ready()))
     leads += project.bring(40)
     time.sleep(2)  # in which none of them is asked for
