@@ -87,7 +87,10 @@ async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: Databa
     bare.run("update public.prompts set created_at = now() - interval '1 day'")
     said = await put_in(bare_database)
     assert any(line.startswith("first sweep round: ") and "1500 leads held, 0 made ready" in line for line in said)
+    assert "insert into public.gemini_api" in said[-1]
     bare.key()
+    assert "`leadhook serve`" in (again := await put_in(bare_database))[-1]
+    assert "gemini_api" not in again[-1]
     assert bare.ids_of(bare.claim()) == []
     bare.eligible_lead("fresh")
     assert bare.ids_of(bare.claim()) == ["fresh"]

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 from leadhook.command_error import CommandError
+from leadhook.domain.findings import ADD_KEY
 from leadhook.domain.forecast import PricedModel, TextSize, estimate
 from leadhook.domain.phrases import amount
 from leadhook.install.connection import Connection, Report, connect, fetch_all, fetch_one
@@ -35,6 +36,8 @@ _LAST_WORDS: Final = (
     "a predecessor that still polls would pay for the same leads, so stop it before the service starts "
     "(docs/takeover.md); `leadhook backlog status` shows whether something else still marks leads as sent"
 )
+_HAS_KEY: Final = b"select exists (select from public.gemini_api) as there"
+_START: Final = "next: set the service's settings, WEBHOOK_SECRETS among them, and run `leadhook serve`"
 _REPORT_EACH_S: Final = 2.0
 _PAUSE_S: Final = 0.02
 _BUSY_PAUSE_S: Final = 0.2
@@ -71,7 +74,9 @@ async def install(
         await connection.execute(query("choose_backlog"), {"backlog": options.backlog})
         secret = await install_webhooks(database_url, options.url, migrations, steps, report, patience)
         await _hold_backlog(change, options)
+        has_key = (await fetch_one(connection, _HAS_KEY))["there"]
     report(_LAST_WORDS)
+    report(_START if has_key else f"{_START}; no lead is scored without a Gemini key: {ADD_KEY}")
     return secret
 
 
