@@ -98,7 +98,7 @@ def test_copies_may_be_repeated_and_never_overwrite_another_text(tmp_path: Path)
 
 def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """It is more likely a slip."""
-    with pytest.raises(CommandError, match="is not a directory"):
+    with pytest.raises(CommandError, match="does not exist"):
         copy_migrations(EVERY, tmp_path / "nowhere", silent)
 
 

@@ -94,6 +94,20 @@ def test_replay_reports_a_missing_filter_before_missing_settings(leadhook: Run) 
     assert (code, err.startswith("leadhook: name the leads with --lead-id")) == (2, True)
 
 
+def test_the_settings_of_a_stack_that_is_down_make_the_shell_line_fail(leadhook: Run, tmp_path: Path) -> None:
+    """`eval "$(leadhook local env DIR)" && leadhook serve` must not serve with other settings."""
+    code, out, err = leadhook("local", "env", str(tmp_path))
+    assert (code, out, "no local stack is running" in err) == (1, "false\n", True)
+
+
+def test_copies_need_the_folder_of_the_supabase_cli(
+    leadhook: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = leadhook("migrate", "--copy-to", "supabase/migrations")
+    assert (code, "does not exist" in err, "`supabase init`" in err) == (2, True, True)
+
+
 def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "8000")
     code, _, err = leadhook("serve", "--port", "70000")

@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from leadhook.command_error import CommandError
+from leadhook.command_error import CommandError, MisuseError
 from leadhook.install.connection import Report, bullets
 from leadhook.install.sql import query
 
@@ -135,12 +135,12 @@ def copy_migrations(migrations: Sequence[Migration], directory: Path, report: Re
     The CLI runs a file once, so functions that have changed are written again, under a later timestamp.
 
     Raises:
+        MisuseError: there is no such directory.
         CommandError: a file of that name with another text exists; nothing was written.
     """
     if not directory.is_dir():
-        raise CommandError(
-            f"{directory} is not a directory; it is supabase/migrations in a project of the Supabase CLI"
-        )
+        state = "is not a directory" if directory.exists() else "does not exist"
+        raise MisuseError(f"{directory} {state}: run this in a project of the Supabase CLI (`supabase init` makes one)")
     versioned = [migration for migration in migrations if not migration.repeatable]
     files = {migration.name: for_cli(versioned[: place + 1]) for place, migration in enumerate(versioned)}
     files |= _copy_functions([migration for migration in migrations if migration.repeatable], versioned, directory)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from leadhook.command_error import CommandError
+
 app = App(
     name="local",
     help=(
@@ -99,7 +101,11 @@ def env(state_dir: Path, /) -> None:
     """
     from leadhook.local.state import State, psql_environment, service_environment
 
-    facts = State(state_dir).facts()
+    try:
+        facts = State(state_dir).facts()
+    except CommandError:
+        say("false")  # for `eval "$(leadhook local env DIR)" && …`, which else continues with other settings
+        raise
     for name, value in (service_environment(facts) | psql_environment(facts)).items():
         say(f"export {name}={shlex.quote(value)}")
 
