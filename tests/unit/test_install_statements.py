@@ -3,6 +3,7 @@
 import pytest
 
 from leadhook.install.files import read_migrations, read_webhook_steps, split_statements
+from leadhook.install.webhooks import describe_local_url
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,20 @@ def test_each_step_of_the_webhooks_says_what_it_does() -> None:
     steps = read_webhook_steps()
     assert len(steps) > 5
     assert all(step.words and list(split_statements(step.sql)) for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("url", "database_host", "noted"),
+    [
+        ("http://localhost:8000/webhooks/leads", "db.abc.supabase.co", True),
+        ("http://127.0.0.1:8000/webhooks/leads", "10.0.0.1", True),
+        ("http://[::1]:8000/webhooks/leads", "db.abc.supabase.co", True),
+        ("https://leads.example.com/webhooks/leads", "db.abc.supabase.co", False),
+        ("http://localhost:8000/webhooks/leads", "127.0.0.1", False),
+        ("http://localhost:8000/webhooks/leads", "localhost", False),
+        ("http://localhost:8000/webhooks/leads", "/run/postgres", False),
+        ("http://localhost:8000/webhooks/leads", "", False),
+    ],
+)
+def test_a_local_url_is_noted_where_the_database_is_elsewhere(url: str, database_host: str, *, noted: bool) -> None:
+    assert (describe_local_url(url, database_host) is not None) == noted

@@ -21,6 +21,7 @@ from leadhook.network import without_credentials
 URL_NAME: Final = "leadhook_webhook_url"
 SECRET_NAME: Final = "leadhook_webhook_secret"  # noqa: S105 - a name, no secret
 _SECRET_BYTES: Final = 32
+_LOCAL: Final = ("", "localhost", "127.0.0.1", "::1")
 _PATH: Final = "/webhooks/leads"
 _EXTENSIONS: Final = {
     "pg_net": "the extension pg_net",
@@ -64,6 +65,8 @@ async def install_webhooks(
             report(line)
         report(f"the database sends webhooks to {without_credentials(url)}")
         if note := describe_odd_path(url):
+            report(f"note: {note}")
+        if note := describe_local_url(url, connection.info.host):
             report(f"note: {note}")
         report(f"the secret {'was created' if is_new else 'already existed'}; set it as the service's WEBHOOK_SECRETS")
         return secret
@@ -114,6 +117,14 @@ def describe_odd_path(url: str) -> str | None:
     if path.endswith(_PATH):
         return None
     return f"the service receives webhooks at {_PATH}; this URL's path is {path or '/'}"
+
+
+def describe_local_url(url: str, database_host: str) -> str | None:
+    """Describe a URL of this machine, at which a database on another one reaches no service; None for any other."""
+    host = urlsplit(url).hostname
+    if host not in _LOCAL or database_host in _LOCAL or database_host.startswith("/"):
+        return None
+    return f"the database is on {database_host} and can't reach {host}, which is this machine; webhooks will be lost"
 
 
 async def _store(connection: Connection, url: str, report: Report) -> tuple[str, bool]:
