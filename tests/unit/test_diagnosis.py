@@ -78,7 +78,7 @@ COOLING = {
 
 WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "unknown": ({"eligibility": lead(known=False)}, "unknown", "with this lead_id, although public.lead_details"),
-    "deleted, not yet erased": ({"eligibility": lead(known=False), "job": job("done")}, "unknown", "was deleted"),
+    "deleted, not yet erased": ({"eligibility": lead(known=False), "job": job("done")}, "unknown", "are removed by"),
     "no details": ({"eligibility": lead(has_details=False, unsent=False)}, "no_details", "lead_details has no row"),
     "not scrapped": ({"eligibility": lead(scrapped=False)}, "not_scrapped", "scrapped is not true"),
     "no prompts": ({"eligibility": NO_PROMPTS}, "no_prompts", f"no prompts row for user {USER} and tag 't'"),

@@ -151,7 +151,8 @@ def _unknown(lead: LeadSnapshot) -> Finding | None:
     if lead.job is not None:
         return Finding(
             DiagnosisCode.UNKNOWN,
-            "The lead was deleted from public.all_leads. The next claim erases everything leadhook stores about it.",
+            "public.all_leads has no row with this lead_id. leadhook's records of it are removed by the next claim or "
+            "sweep.",
         )
     also = ", although public.lead_details has one" if eligibility.has_details else ""
     return Finding(
