@@ -46,7 +46,8 @@ To try an operation here, press **Authorize** and enter one of the service's `AD
 forgets the token when you close it, and shows it in the curl line of what you execute. What you execute is real: it
 changes the project of this service.
 
-The curl lines expect the service's address in `SERVICE_URL` and one of its `ADMIN_TOKENS` in `ADMIN_TOKEN`.
+The curl lines expect the service's address in `SERVICE_URL` and one of its `ADMIN_TOKENS` in `ADMIN_TOKEN`:
+`export SERVICE_URL='https://YOUR-SERVICE' ADMIN_TOKEN='…'`.
 
 Errors are `application/problem+json` (RFC 9457); `detail` says what to do. Every response has an `x-request-id`, which
 is in the service's log too.
