@@ -91,6 +91,12 @@ async def test_admin_requests_are_closed_while_no_token_is_set(service: Service)
     assert "ADMIN_TOKENS" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("body", [{}, {"lead_ids": ["a"], "filter": {"all": True}}])
+async def test_a_body_without_one_selection_says_what_to_send(service: Service, body: dict[str, Any]) -> None:
+    answer = await service.ask("POST", "/replay", body)
+    assert (answer.status_code, "exactly one of lead_ids and filter" in answer.text) == (422, True)
+
+
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -287,9 +288,23 @@ def test_a_release_that_ends_early_shows_how_many_it_released(
     assert "the database cannot be reached" in err
 
 
-def test_release_without_a_terminal_needs_yes(leadhook: Run, recorder: _Recorder) -> None:
+def test_release_without_held_leads_asks_nothing(leadhook: Run, recorder: _Recorder) -> None:
     code, out, err = leadhook("backlog", "release")
-    assert (code, "0 leads would be released" in out) == (2, True)
+    assert (code, out, err, len(recorder.asked)) == (0, "no lead is held\n", "", 1)
+
+
+def test_release_without_a_terminal_needs_yes(
+    leadhook: Run, recorder: _Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = HeldGroup(held=7, user_id=UUID(int=1), tag="founders", answered=0, sent=0)
+    backlog = recorder.backlog
+
+    async def held(*given: object, **more: Any) -> Backlog:
+        return (await backlog(*given, **more)).model_copy(update={"groups": (group,)})
+
+    monkeypatch.setattr(recorder, "backlog", held)
+    code, out, err = leadhook("backlog", "release")
+    assert (code, "7 leads would be released" in out) == (2, True)
     assert "there is no terminal to ask at. --yes releases them" in err
     code, _, err = leadhook("backlog", "release", typed="n\n")
     assert (code, err.endswith("leadhook: nothing was changed\n")) == (1, True)

@@ -24,6 +24,7 @@ from leadhook.domain.status import Status
 from leadhook.store import StoreError
 
 USAGE = Spending(calls=2, input_tokens=1000, output_tokens=50, cost_usd=0.00108)
+ONE_LEAD = ReplayCount(counts={"queued": 1}, sample=("a",), usage=USAGE.model_copy(update={"known": 1}))
 FINISHED = ReplayStatus(found=True, replay_id=7, phase="queued", progress=ReplayProgress(done=1), usage=USAGE)
 
 
@@ -32,6 +33,7 @@ class _FakeStore:
     leads: tuple[ReplayedLead, ...] = (ReplayedLead(lead_id="a", outcome="queued"),)
     statuses: list[ReplayStatus] = field(default_factory=lambda: [FINISHED])
     """The last one is given again and again."""
+    count: ReplayCount = ONE_LEAD
     refusal: StoreError | None = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -53,7 +55,7 @@ class _FakeStore:
 
     async def dry_run(self, *_: object) -> ReplayCount:
         self.asked.append(("dry_run",))
-        return ReplayCount(counts={"queued": 1}, sample=("a",), usage=USAGE.model_copy(update={"known": 1}))
+        return self.count
 
     async def replay_status(self, replay_id: int, **_: object) -> ReplayStatus:
         self.asked.append(("status", replay_id))
@@ -157,6 +159,26 @@ def test_a_selection_that_makes_no_sense_is_misuse(
 ) -> None:
     assert leadhook("replay", *arguments, "--yes")[0] == 2
     assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("replay", "--lead-id", "a", "--tag", "b"), "--lead-id can't be combined with a filter"),
+        (("replay", "--lead-id", ""), "--lead-id is empty"),
+        (("explain", ""), "LEAD_ID is empty"),
+    ],
+)
+def test_misuse_is_named(leadhook: Run, store: _FakeStore, arguments: tuple[str, ...], words: str) -> None:
+    code, _, err = leadhook(*arguments)
+    assert (code, words in err, store.asked) == (2, True, []), err
+
+
+def test_a_filter_that_matches_no_lead_is_not_asked_about(leadhook: Run, store: _FakeStore) -> None:
+    store.count = ReplayCount()
+    code, out, err = leadhook("replay", "--tag", "a")
+    assert (code, err, store.begun()) == (0, "", False)
+    assert "would score 0 leads" in out
 
 
 def test_a_lead_that_does_not_exist_is_a_failure(leadhook: Run, store: _FakeStore) -> None:

@@ -14,6 +14,7 @@ from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.domain.facts import in_utc
 from leadhook.prices import price_here
 from leadhook.store import Backlog, Wanted, release_held
+from leadhook.store.operators import Released
 
 app = App(name="backlog", help="Show or release the leads that were eligible before the installation.")
 
@@ -75,8 +76,14 @@ def release(
     console = open_console(to_stderr=as_json and not dry_run)
     if dry_run or not yes:
         found = ask(wanted.find)
-        _preview(wanted, found, console, as_json=as_json and dry_run)
-        if dry_run:
+        is_empty = not wanted.count(found)
+        if found.groups or dry_run:
+            _preview(wanted, found, console, as_json=as_json and dry_run)
+        else:
+            line(console, "no lead is held")
+        if is_empty and as_json and not dry_run:
+            print_json(Released().model_dump())
+        if is_empty or dry_run:
             return
         confirm("Release them?", "--yes releases them; --dry-run only counts.")
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from leadhook.cli.asking import ask
 from leadhook.cli.options import AsJson
 from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
+from leadhook.command_error import MisuseError
 from leadhook.domain.diagnosis import ExplainedAttempt, Explanation
 from leadhook.domain.diagnosis import explain as put_into_words
 from leadhook.domain.lead_snapshot import Eligibility, PastResult, WebhookDelivery
@@ -32,6 +33,8 @@ def explain(lead_id: Annotated[str, Parameter(help="The lead_id in all_leads.")]
 
     For example: `leadhook explain lead-17`
     """
+    if not lead_id:
+        raise MisuseError("LEAD_ID is empty")
     found = put_into_words(ask(lambda store: store.explain(lead_id)))
     if as_json:
         print_json(found.model_dump(mode="json"))

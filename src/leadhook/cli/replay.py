@@ -97,7 +97,11 @@ class Selection:
             since=self.since,
             until=self.until,
         )
-        if bool(self.lead_id) == bool(given):
+        if "" in self.lead_id:
+            raise MisuseError("--lead-id is empty: nothing was changed")
+        if self.lead_id and given:
+            raise MisuseError("--lead-id can't be combined with a filter")
+        if not self.lead_id and not given:
             raise MisuseError("name the leads with --lead-id, or select them with --user, --tag, --state … or --all")
         if self.all and len(given) > 1:
             raise MisuseError("--all can't be combined with other filters")
@@ -134,11 +138,12 @@ def begin(
             settings,
         )
         found = DryRunAnswer.of(count, settings.max_concurrency)
-        if as_json and dry_run:
+        is_empty = found.complete and not found.count
+        if as_json and (dry_run or is_empty):
             print_json(found.model_dump(mode="json"))
         else:
             _show_count(found, open_console(to_stderr=as_json))
-        if dry_run:
+        if dry_run or is_empty:
             return 0
         confirm("Score them again?", "--yes replays without asking; --dry-run only counts.")
     reply = ask(

@@ -131,7 +131,7 @@ class ReplayRequest(_Optional):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if (self.lead_ids is None) == (self.filter is None):
-            raise ValueError("send either lead_ids or filter, not both")
+            raise ValueError("send exactly one of lead_ids and filter")
         for name in ("limit", "request_id"):
             if getattr(self, name) is not None and self.filter is None:
                 raise ValueError(f"{name} needs a filter")
