@@ -54,6 +54,8 @@ create table if not exists leadhook.outbox (
 alter table leadhook.outbox alter column lead_ids set storage external;
 create index if not exists outbox_by_size on leadhook.outbox (kind, n, id);
 create index if not exists outbox_to_walk on leadhook.outbox (id) where kind <> 'leads';
+-- A hash, because a tag may be too long for an index.
+create index if not exists outbox_of_group on leadhook.outbox (user_id, hashtextextended(tag, 0)) where user_id is not null;
 
 create sequence if not exists leadhook.fences;
 

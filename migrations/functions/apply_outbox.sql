@@ -407,6 +407,31 @@ begin
 end
 $$;
 
+-- Returns the outbox rows that are equal to this one, which names no leads, and the row itself. An application may leave a walk for each of
+-- its users, so they are found by an index. Without a condition on kind, no other index can be read for a group, and only walks have one.
+create or replace function leadhook.find_equal_walks(p_walk leadhook.outbox)
+returns leadhook.outbox[]
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  return array(
+    select t
+    from leadhook.outbox as t
+    where t.user_id = p_walk.user_id and hashtextextended(t.tag, 0) = hashtextextended(p_walk.tag, 0)
+      and t.tag = p_walk.tag and t.prompts_inserted = p_walk.prompts_inserted
+    union all
+    select t
+    from leadhook.outbox as t
+    where (p_walk.user_id is null or p_walk.tag is null)
+      and t.kind <> 'leads' and t.kind = p_walk.kind and t.prompts_inserted = p_walk.prompts_inserted
+      and t.user_id is not distinct from p_walk.user_id and t.tag is not distinct from p_walk.tag
+  );
+end
+$$;
+
 -- Returns the first outbox row that names no leads, with the rows equal to it. Equal walks become one: a later one joins at the position of
 -- the others.
 create or replace function leadhook.next_walk()
@@ -423,12 +448,10 @@ declare
   v_position text;
 begin
   select t.* into v_first from leadhook.outbox as t where t.kind <> 'leads' order by t.id limit 1;
-  v_walks := array(
-    select t
-    from leadhook.outbox as t
-    where t.kind <> 'leads' and t.kind = v_first.kind and t.prompts_inserted = v_first.prompts_inserted
-      and t.user_id is not distinct from v_first.user_id and t.tag is not distinct from v_first.tag
-  );
+  if v_first.id is null then
+    return '{}';
+  end if;
+  v_walks := leadhook.find_equal_walks(v_first);
   if cardinality(v_walks) < 2 then
     return v_walks;
   end if;

@@ -444,6 +444,31 @@ CREATE FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timesta
     SET enable_bitmapscan TO 'off'
     AS ...;
 
+CREATE TABLE leadhook.outbox (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    n integer NOT NULL,
+    lead_ids text[],
+    user_id uuid,
+    tag text,
+    prompts_inserted boolean DEFAULT false NOT NULL,
+    refreshed boolean DEFAULT false NOT NULL,
+    after_lead text DEFAULT ''::text NOT NULL,
+    until_lead text,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    not_before timestamp with time zone,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
+ALTER TABLE ONLY leadhook.outbox ALTER COLUMN lead_ids SET STORAGE EXTERNAL;
+
+CREATE FUNCTION leadhook.find_equal_walks(p_walk leadhook.outbox) RETURNS leadhook.outbox[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS ...;
+
 CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -797,24 +822,6 @@ CREATE FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_n
     LANGUAGE plpgsql
     SET search_path TO ''
     AS ...;
-
-CREATE TABLE leadhook.outbox (
-    id bigint NOT NULL,
-    kind text NOT NULL,
-    n integer NOT NULL,
-    lead_ids text[],
-    user_id uuid,
-    tag text,
-    prompts_inserted boolean DEFAULT false NOT NULL,
-    refreshed boolean DEFAULT false NOT NULL,
-    after_lead text DEFAULT ''::text NOT NULL,
-    until_lead text,
-    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    not_before timestamp with time zone,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL
-)
-WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
-ALTER TABLE ONLY leadhook.outbox ALTER COLUMN lead_ids SET STORAGE EXTERNAL;
 
 CREATE FUNCTION leadhook.next_walk() RETURNS leadhook.outbox[]
     LANGUAGE plpgsql
@@ -2267,6 +2274,8 @@ CREATE INDEX lead_groups_by_lead ON leadhook.lead_groups USING btree (lead_id);
 
 CREATE INDEX outbox_by_size ON leadhook.outbox USING btree (kind, n, id);
 
+CREATE INDEX outbox_of_group ON leadhook.outbox USING btree (user_id, hashtextextended(tag, (0)::bigint)) WHERE (user_id IS NOT NULL);
+
 CREATE INDEX outbox_to_walk ON leadhook.outbox USING btree (id) WHERE (kind <> 'leads'::text);
 
 CREATE INDEX ready_groups_open ON leadhook.ready_groups USING btree (low_priority, user_id, tag) WHERE (NOT shut);
@@ -2579,6 +2588,11 @@ GRANT ALL ON FUNCTION leadhook.find_due(p_now timestamp with time zone, OUT fres
 REVOKE ALL ON FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_earliest_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_equal_walks(p_walk leadhook.outbox) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_equal_walks(p_walk leadhook.outbox) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
 
@@ -2747,8 +2761,6 @@ GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) TO
 
 REVOKE ALL ON FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) TO service_role;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_walk() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_walk() TO service_role;

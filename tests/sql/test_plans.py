@@ -168,6 +168,21 @@ def test_a_walk_looks_at_its_group(large: Plans) -> None:
     assert large.rows("llm_response") == 0
 
 
+def test_a_walk_finds_its_equals_among_the_walks_of_many_groups(large: Plans) -> None:
+    """As when an application adds a prompts row for each of its users at once."""
+    large.db.run("delete from leadhook.outbox")
+    large.db.note_prompts_changes()
+    large.db.run(
+        "insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)"
+        " select 'prompts', 0, gen_random_uuid(), 't', true from generate_series(1, 3000)"
+    )
+    large.db.note_prompts_changes()
+    large.scans.clear()
+    assert large.db.value("select cardinality(leadhook.next_walk())") == 2
+    assert large.sequential() == set()
+    assert large.rows("outbox") <= 10
+
+
 def test_expired_leases_and_repeated_claims_go_by_their_indexes(large: Plans) -> None:
     """One look at what is leased, not at what is ready or done."""
     large.db.run("delete from leadhook.outbox")

@@ -56,6 +56,19 @@ def test_a_lock_on_our_tables_delays_a_transaction_once(wired_connect: Connect, 
     assert application.count("leadhook.outbox", "'later' = any (lead_ids)") == 1
 
 
+def test_a_very_long_tag_is_no_reason_to_refuse_a_row(wired: Sql) -> None:
+    """The index of the outbox has a hash of it."""
+    wired.run("drop index public.prompts_by_user_and_tag")
+    tag = "".join(f"{number:x}" for number in range(0, 1_000_000, 97))
+    with wired.transaction():
+        for number in range(3):
+            wired.prompts(tag=tag + str(number))
+    assert wired.count("leadhook.outbox", "length(tag) > 20000") == 3
+    wired.note_prompts_changes(tag=tag + "0")
+    wired.apply_outbox()
+    assert wired.count("leadhook.outbox") == 0
+
+
 def test_a_very_long_id_is_no_reason_to_refuse_a_row(wired: Sql) -> None:
     """The application's table may have no key; ours has an index, which takes no entry of more than 2.7 kB."""
     wired.run("alter table public.lead_details drop constraint lead_details_pkey")
