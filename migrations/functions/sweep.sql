@@ -88,7 +88,7 @@ begin
 end
 $$;
 
--- Copies the answers to webhooks from pg_net, which deletes them after six hours.
+-- Copies the answers to webhooks from pg_net, which deletes them after six hours. Reads the newest 10,000, because it holds the outbox lock.
 create or replace function leadhook.collect_webhook_answers(p_now timestamptz)
 returns void
 language sql
@@ -98,8 +98,9 @@ as $$
   set status_code = h.status_code,
     error = left(coalesce(h.error, case when h.timed_out then 'timed out' end), 500)
   from leadhook.read_webhook_answers(array(
-    select w.id from leadhook.webhooks as w
-    where w.sent_at > p_now - interval '7 hours' and w.status_code is null and w.error is null and w.request_id is not null
+    select w.id
+    from (select n.* from leadhook.webhooks as n where n.sent_at > p_now - interval '7 hours' order by n.sent_at desc limit 10000) as w
+    where w.status_code is null and w.error is null and w.request_id is not null
   )) as h
   where h.webhook_id = r.id and (h.status_code is not null or h.error is not null or h.timed_out)
 $$;

@@ -132,6 +132,18 @@ def test_sweep_notes_what_became_of_a_webhook(db: Sql, database: Database, grant
     ]
 
 
+def test_sweep_reads_the_answers_of_the_newest_10000_webhooks(db: Sql) -> None:
+    """It holds the outbox lock, and pg_net may have dropped the answers of all of them."""
+    db.run(
+        "insert into leadhook.webhooks (request_id, message_id, reason, sent_at)"
+        " select i, 'm', '', now() - i * interval '1 ms' from generate_series(1, 10001) as i"
+    )
+    db.run("insert into net._http_response (id, status_code) values (1, 202), (10000, 202), (10001, 202)")
+    sweep(db)
+    answered = db.rows("select request_id from leadhook.webhooks where status_code = 202 order by request_id")
+    assert [row["request_id"] for row in answered] == [1, 10000]
+
+
 def test_an_answer_belongs_to_the_last_webhook_of_its_number(db: Sql) -> None:
     """After a crash, pg_net numbers its requests from 1 again."""
     db.run(
