@@ -49,7 +49,7 @@ $$;
 --   change    their own rows changed: every transition
 --   refresh   their rows were deleted and inserted again in one transaction: as change; but dead or held → ready only with another user or
 --             tag, or if they changed while they were not eligible, or if their check had failed
---   wake      a prompts row changed: waiting → ready
+--   wake      a prompts row changed: waiting → ready, and dead → ready if the old row was what ended the lead (prompts_too_long)
 --   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer
 --   check     ready or held → waiting if not eligible, waiting → ready if eligible; reopens and releases nothing
 --   hint      an id from an unsigned webhook: an unknown lead gets a job, waiting → ready, nothing else
@@ -97,7 +97,8 @@ begin
         or j.state = 'held' and (
           p_mode = 'change' or p_mode = 'wake_all' and e.lead_id <> all ((select leadhook.find_answered(p_lead_ids))::text[])
         )
-        or j.state = 'dead' and p_mode in ('change', 'wake_all') and n.is_news
+        or j.state = 'dead' and n.is_news
+          and (p_mode in ('change', 'wake_all') or p_mode = 'wake' and j.error_code = 'prompts_too_long')
         or j.state in ('held', 'dead') and p_mode = 'refresh' and n.is_news
       ) then case when p_mode = 'hold' and j.state is distinct from 'done' and not exists (
         select from asked_for as f where f.user_id = e.user_id and f.tag = e.tag
@@ -228,7 +229,10 @@ begin
     select j.lead_id
     from leadhook.jobs as j
     where j.lead_id = any (v_busy)
-      and (p_mode in ('change', 'refresh', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased'))
+      and (
+        p_mode in ('change', 'refresh', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased')
+        or p_mode = 'wake' and j.error_code = 'prompts_too_long'
+      )
   );
 end
 $$;
@@ -509,7 +513,7 @@ begin
   into v_lead_ids, v_changed_at, v_xacts
   from unnest(v_slice) as s (lead_id)
   cross join unnest(v_walks) as w
-  where v_walk.prompts_inserted or w.id = v_walk.id;
+  where v_walk.kind = 'prompts' or w.id = v_walk.id;
   v_busy := leadhook.apply_changes(
     v_lead_ids, p_source,
     case when v_walk.kind = 'everything' then 'check' when v_walk.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at, v_xacts

@@ -96,6 +96,36 @@ def test_what_the_lease_saw_does_not_reopen_it(wired: Sql) -> None:
     assert wired.states() == {"a": "dead"}
 
 
+@pytest.mark.parametrize(("error_code", "woken"), [("prompts_too_long", ["a"]), ("blocked", [])])
+def test_a_shortened_prompts_row_continues_with_the_leads_that_it_ended(
+    wired: Sql, leased: Row, error_code: str, woken: list[str]
+) -> None:
+    """No other dead lead is scored again because of an update."""
+    wired.release(wired.release_of(leased, "dead", error_code=error_code))
+    for text in ("short", "shorter"):
+        wired.run("update public.prompts set wildnet_data = %(text)s", text=text)
+    assert wired.ids_of(wired.claim()) == woken
+
+
+@pytest.mark.usefixtures("leased")
+def test_a_prompts_row_that_the_lease_saw_continues_with_no_lead(wired: Sql) -> None:
+    """Its outbox row is applied after the end of the run."""
+    wired.run("update leadhook.jobs set state = 'ready', claim_token = null, lease_until = null")
+    wired.run("update public.prompts set wildnet_data = 'still long'")
+    with wired.transaction():
+        walks = wired.rows("delete from leadhook.outbox returning user_id, tag, changed_at, xact")
+    (lead,) = wired.claim()["leads"]
+    wired.release(wired.release_of(lead, "dead", error_code="prompts_too_long"))
+    for walk in walks:
+        wired.run(
+            "insert into leadhook.outbox (kind, n, user_id, tag, changed_at, xact)"
+            " values ('prompts', 0, %(user_id)s, %(tag)s, %(changed_at)s, %(xact)s)",
+            **walk,
+        )
+    assert wired.claim()["leads"] == []
+    assert wired.states() == {"a": "dead"}
+
+
 NESTED: dict[str, LiteralString] = {
     "a new lead": "insert into public.all_leads (lead_id, user_id, tag, scrapped) values ('b', v_user, 'other', true)",
     "a changed lead": "update public.all_leads set scrapped = true where lead_id = 'b'",
