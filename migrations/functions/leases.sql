@@ -38,8 +38,8 @@ $$;
 -- nothing is known against the lead. But the lead may have ended its worker, so it becomes a suspect: each lead of the worker, or if the
 -- worker held suspects, only the one that was leased last. After max_deaths the lead is dead.
 -- The whole reservation is booked if a model call had begun: the worker reported it with a renewal (within a second of the first call), or
--- it has claimed more since, which it does once it works on what it has. Otherwise nothing is booked; if the worker is lost within that
--- second, a call may be missed.
+-- it still holds a lead of a later claim, which it makes once it works on what it has. Otherwise nothing is booked; if the worker is lost
+-- within that second, or after the leads of its later claims have ended, a call may be missed.
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
