@@ -97,7 +97,7 @@ def test_a_webhook_that_cannot_be_noted_keeps_the_outbox_row(broken: Sql) -> Non
 
 def test_a_change_that_cannot_be_noted_leaves_the_application_alone(broken: Sql) -> None:
     """The sweep finds what was written in the meantime."""
-    break_it(broken, "drop function leadhook.next_walk(); drop table leadhook.outbox")
+    break_it(broken, "drop table leadhook.outbox cascade")
     broken.eligible_lead("a")
     broken.run("update public.lead_details set sent_to_llm = true")
     broken.run("update public.lead_details set sent_to_llm = false")
@@ -215,6 +215,6 @@ def test_a_fault_is_reported_to_the_log_and_not_to_the_writer(broken: Sql) -> No
     heard: list[str] = []
     broken.connection.add_notice_handler(lambda notice: heard.append(str(notice.message_primary)))
     broken.run("set client_min_messages = 'log'")
-    break_it(broken, "drop function leadhook.next_walk(); drop table leadhook.outbox")
+    break_it(broken, "drop table leadhook.outbox cascade")
     broken.details("a")
     assert not [words for words in heard if "leadhook" in words]
