@@ -39,7 +39,7 @@ $$;
 -- worker held suspects, only the one that was leased last. After max_deaths the lead is dead.
 -- The whole reservation is booked if a model call had begun: the worker reported it with a renewal (within a second of the first call), or
 -- it still holds a lead of a later claim, which it makes once it works on what it has. Otherwise nothing is booked; if the worker is lost
--- within that second, or after the leads of its later claims have ended, a call may be missed.
+-- within that second, or within a second after the last lead of a later claim has ended, a call may be missed.
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
