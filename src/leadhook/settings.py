@@ -92,7 +92,7 @@ def _without_version(url: str) -> str:
 def _host(text: str) -> str:
     host = text.removeprefix("[").removesuffix("]")
     if "/" in host or (":" in host and not _is_ipv6(host)):
-        raise ValueError("must be an address without scheme and port, like 0.0.0.0; PORT is a setting of its own")
+        raise ValueError("must be an address without scheme and port, like 0.0.0.0; set PORT separately")
     return host
 
 
